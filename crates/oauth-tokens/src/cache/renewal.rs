@@ -1,0 +1,319 @@
+//! One detached renewal at a time, shared by all who wait for it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{runtime::Handle, sync::watch, time::Instant};
+
+use super::{TokenStatus, freshness::Entry, guard::StormGuard, ledger::Ledger};
+use crate::{
+    AccessToken, Error, ErrorKind, TokenSet, clock::Clock, request::EXCHANGE_DEADLINE, source::AnySource, timer,
+};
+
+/// A source of the caller's own is held to the exchange's deadline too, a little later than one of ours, which then has
+/// the better words for it.
+const DEADLINE: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_millis(500));
+/// When whoever waits takes over: the task that renews is on a runtime that stands still.
+const TAKE_OVER_AFTER: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_secs(1));
+/// How often one waiter takes over before it gives up.
+const MAX_TAKE_OVERS: u32 = 3;
+
+/// What a caller of the cache needs.
+#[derive(Clone, Copy)]
+pub(super) enum Need<'a> {
+    Any,
+    /// Another token than one that an origin rejected.
+    Instead {
+        of: &'a AccessToken,
+        origin: &'a str,
+    },
+}
+
+impl Need<'_> {
+    fn is_met_by(&self, token: &AccessToken) -> bool {
+        match self {
+            Need::Any => true,
+            Need::Instead { of, .. } => *of != token,
+        }
+    }
+}
+
+/// What all clones of a cache, and the renewals in flight, share.
+pub(super) struct Shared {
+    current: ArcSwapOption<Entry>,
+    source: Box<dyn AnySource>,
+    clock: Clock,
+    ledger: Mutex<Ledger>,
+    guard: StormGuard,
+}
+
+/// A renewal on its way.
+#[derive(Clone)]
+pub(super) struct Flight {
+    id: u64,
+    started: Instant,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+type Outcome = Result<AccessToken, Error>;
+
+/// A renewal that is to be spawned, once no lock is held.
+struct Launch {
+    id: u64,
+    publish: watch::Sender<Option<Outcome>>,
+    /// The origin whose rejection caused it.
+    origin: Option<Box<str>>,
+}
+
+enum Step {
+    Have(AccessToken),
+    Wait(Flight),
+}
+
+impl Shared {
+    pub(super) fn new(source: Box<dyn AnySource>) -> Self {
+        Self {
+            current: ArcSwapOption::empty(),
+            source,
+            clock: Clock::new(),
+            ledger: Mutex::default(),
+            guard: StormGuard::default(),
+        }
+    }
+
+    pub(super) fn publish_fixed(&self, token: AccessToken) {
+        self.current.store(Some(Arc::new(Entry::fixed(token, self.clock.now()))));
+    }
+
+    /// The fresh path: one atomic load, one look at the clock, one reference counted.
+    pub(super) fn cached(self: &Arc<Self>) -> Option<AccessToken> {
+        let current = self.current.load();
+        let entry = current.as_ref()?;
+        let now = self.clock.now();
+        if now >= entry.refresh_at {
+            return self.cached_past_refresh(entry, now);
+        }
+        Some(entry.token.clone())
+    }
+
+    #[cold]
+    fn cached_past_refresh(self: &Arc<Self>, entry: &Entry, now: Instant) -> Option<AccessToken> {
+        if !entry.is_usable(now) {
+            return None;
+        }
+        self.renew_in_background(now);
+        Some(entry.token.clone())
+    }
+
+    fn renew_in_background(self: &Arc<Self>, now: Instant) {
+        // Without a runtime the token serves on; whoever holds the lock sees to the renewal already.
+        let Ok(runtime) = timer::runtime() else { return };
+        let mut ledger = match self.ledger.try_lock() {
+            Ok(ledger) => ledger,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if live_flight(&mut ledger, now).is_some() || !ledger.may_renew_in_background(now) {
+            return;
+        }
+        let (_, launch) = launch(&mut ledger, None, now);
+        drop(ledger);
+        self.spawn(&runtime, launch);
+    }
+
+    /// Waits for what is needed: joins a renewal, or starts one.
+    pub(super) async fn obtain(self: &Arc<Self>, need: Need<'_>) -> Outcome {
+        for _ in 0..=MAX_TAKE_OVERS {
+            self.look_for_new_credential();
+            let flight = match self.next_step(need)? {
+                Step::Have(token) => return Ok(token),
+                Step::Wait(flight) => flight,
+            };
+            match flight.wait(&self.clock).await? {
+                Some(Ok(token)) if !need.is_met_by(&token) => return Err(same_token()),
+                Some(outcome) => return outcome,
+                // The runtime that drove it ended or stands still: the next round takes over.
+                None => self.give_up_on(flight.id),
+            }
+        }
+        Err(Error::new(ErrorKind::Source, "renewals were abandoned again and again, as runtimes ended or stood still"))
+    }
+
+    fn next_step(self: &Arc<Self>, need: Need<'_>) -> Result<Step, Error> {
+        let runtime = timer::runtime()?;
+        let now = self.clock.now();
+        let mut ledger = self.lock();
+        // Looked at under the lock: a renewal may have ended since the caller looked.
+        if let Some(entry) = self.current.load().as_ref()
+            && entry.is_usable(now)
+            && need.is_met_by(&entry.token)
+        {
+            return Ok(Step::Have(entry.token.clone()));
+        }
+        if let Some(flight) = live_flight(&mut ledger, now) {
+            return Ok(Step::Wait(flight));
+        }
+        if let Some(error) = ledger.remembered_error(now) {
+            return Err(error.clone());
+        }
+        let origin = match need {
+            Need::Any => None,
+            Need::Instead { of, origin } => {
+                self.guard.admit(origin, of, now)?;
+                Some(origin.into())
+            }
+        };
+        let (flight, launch) = launch(&mut ledger, origin, now);
+        drop(ledger);
+        self.spawn(&runtime, launch);
+        Ok(Step::Wait(flight))
+    }
+
+    /// Never called with a lock held: a runtime that shuts down drops the task here and now.
+    fn spawn(self: &Arc<Self>, runtime: &Handle, launch: Launch) {
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            let since = shared.clock.now();
+            let result = shared.fetch().await;
+            if let Some(outcome) = shared.settle(&launch, since, result) {
+                launch.publish.send_replace(Some(outcome));
+            }
+        });
+    }
+
+    async fn fetch(&self) -> Result<TokenSet, Error> {
+        match timer::catch_panic(timer::timeout(DEADLINE, self.source.fetch())).await {
+            Some(Ok(Some(result))) => result,
+            Some(Ok(None)) => {
+                let message = format!("the token source did not answer within {} ms", DEADLINE.as_millis());
+                Err(Error::new(ErrorKind::Timeout, message))
+            }
+            Some(Err(no_runtime)) => Err(no_runtime),
+            None => Err(Error::new(ErrorKind::Source, "the token source panicked; the panic's message is on stderr")),
+        }
+    }
+
+    /// Publishes what a renewal brought. None: it was superseded, and nobody waits for it any more.
+    fn settle(&self, launch: &Launch, since: Instant, result: Result<TokenSet, Error>) -> Option<Outcome> {
+        let fingerprint = result.is_err().then(|| self.source.credential_fingerprint()).flatten();
+        let now = self.clock.now();
+        let mut ledger = self.lock();
+        if ledger.flight.as_ref().is_none_or(|flight| flight.id != launch.id) {
+            return None;
+        }
+        ledger.flight = None;
+        let outcome = result.and_then(|tokens| self.publish(&mut ledger, &tokens, since, now));
+        if let Err(error) = &outcome {
+            if ledger.last_error().is_none() {
+                tracing::warn!(%error, "an access token could not be renewed");
+            }
+            ledger.failed(error.clone(), fingerprint, now);
+        }
+        if let Some(origin) = &launch.origin {
+            match &outcome {
+                Ok(_) => self.guard.renewed(origin, now),
+                Err(_) => self.guard.failed(origin, now),
+            }
+        }
+        Some(outcome)
+    }
+
+    fn publish(&self, ledger: &mut Ledger, tokens: &TokenSet, since: Instant, now: Instant) -> Outcome {
+        let entry = Entry::new(tokens, since);
+        if let Some(current) = self.current.load().as_ref()
+            && current.token == entry.token
+            && current.is_usable(now)
+        {
+            // Not a renewal: what was known of the token stays (F9).
+            ledger.unchanged(tokens, now);
+            return Ok(current.token.clone());
+        }
+        if !entry.is_usable(now) {
+            let message = "the token that was issued is expired already; check the server's clock and token lifetime";
+            return Err(Error::new(ErrorKind::InvalidResponse, message));
+        }
+        let token = entry.token.clone();
+        self.current.store(Some(Arc::new(entry)));
+        ledger.succeeded();
+        Ok(token)
+    }
+
+    fn give_up_on(&self, id: u64) {
+        let mut ledger = self.lock();
+        if ledger.flight.as_ref().is_some_and(|flight| flight.id == id) {
+            ledger.flight = None;
+        }
+    }
+
+    /// After a permanent error, a credential that changed is worth a new attempt at once.
+    fn look_for_new_credential(&self) {
+        if self.lock().should_look_for_new_credential(self.clock.now()) {
+            let fingerprint = self.source.credential_fingerprint();
+            self.lock().saw_credential(fingerprint);
+        }
+    }
+
+    pub(super) fn accepted(&self, origin: &str, token: &AccessToken) {
+        if self.guard.is_engaged() {
+            self.guard.accepted(origin, token);
+        }
+    }
+
+    pub(super) fn status(&self) -> TokenStatus {
+        let now = self.clock.now();
+        let current = self.current.load();
+        let entry = current.as_ref();
+        let mut ledger = self.lock();
+        let left = |until: Instant| until.saturating_duration_since(now);
+        TokenStatus {
+            usable: entry.is_some_and(|entry| entry.is_usable(now)),
+            expires_in: entry.and_then(|entry| entry.usable_until).map(left),
+            refresh_in: entry.map(|entry| left(entry.refresh_at)),
+            renewing: live_flight(&mut ledger, now).is_some(),
+            renewals: ledger.renewals,
+            last_error: ledger.last_error().cloned(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The renewal that runs, if somebody still drives it; one that nobody drives is forgotten.
+fn live_flight(ledger: &mut Ledger, now: Instant) -> Option<Flight> {
+    let flight = ledger.flight.as_ref()?;
+    let dropped = flight.outcome.has_changed().is_err();
+    if dropped || now.saturating_duration_since(flight.started) >= TAKE_OVER_AFTER {
+        ledger.flight = None;
+    }
+    ledger.flight.clone()
+}
+
+fn launch(ledger: &mut Ledger, origin: Option<Box<str>>, now: Instant) -> (Flight, Launch) {
+    ledger.flights += 1;
+    let id = ledger.flights;
+    let (publish, outcome) = watch::channel(None);
+    let flight = Flight { id, started: now, outcome };
+    ledger.flight = Some(flight.clone());
+    (flight, Launch { id, publish, origin })
+}
+
+impl Flight {
+    /// None: nobody drives it any more.
+    async fn wait(&self, clock: &Clock) -> Result<Option<Outcome>, Error> {
+        let mut outcome = self.outcome.clone();
+        let left = TAKE_OVER_AFTER.saturating_sub(clock.now().saturating_duration_since(self.started));
+        let ended = timer::timeout(left, outcome.wait_for(Option::is_some)).await?;
+        Ok(ended.and_then(Result::ok).and_then(|outcome| outcome.clone()))
+    }
+}
+
+fn same_token() -> Error {
+    let message = "the authorization server handed out the rejected token again; it may cache tokens, or not know that \
+                   this one was revoked";
+    Error::new(ErrorKind::SameToken, message)
+}

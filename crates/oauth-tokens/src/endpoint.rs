@@ -1,0 +1,130 @@
+//! One exchange at a token endpoint: form -> client authentication -> request -> response.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use tracing::{Instrument, Span, field::Empty};
+
+use crate::{Error, ErrorKind, Form, TokenClient, TokenSet, response::Answer, retry::Attempts, text::Secrets};
+
+/// How long one attempt may take (T3).
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One exchange with an authorization server, as a [`Grant`](crate::Grant) sees it. It displays as what is tried, where,
+/// and by whom.
+pub struct Exchange<'a> {
+    client: &'a TokenClient,
+    grant_type: &'a str,
+    /// Scope, resource, audience and extra parameters.
+    parameters: &'a Form,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(client: &'a TokenClient, grant_type: &'a str, parameters: &'a Form) -> Self {
+        Self { client, grant_type, parameters }
+    }
+
+    /// Sends the grant's own parameters, with everything else that belongs into the request: at most three attempts, the
+    /// client's secret read anew for each.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps a token from being issued; see [`ErrorKind`].
+    pub async fn send(&self, form: Form) -> Result<TokenSet, Error> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.attempt(form.clone()).await {
+                Ok(tokens) => return Ok(tokens),
+                Err(error) => {
+                    if error.kind() == ErrorKind::Transport || error.status() == Some(StatusCode::NOT_FOUND) {
+                        self.client.server().suspect_metadata();
+                    }
+                    tracing::debug!(%error, "a token request failed");
+                    attempts.another(error).await?;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, form: Form) -> Result<TokenSet, Error> {
+        let server = self.client.server();
+        let url = server.find_token_endpoint().await?;
+        let mut secrets = Secrets::default();
+        let mut full = Form::new().with("grant_type", self.grant_type);
+        for (_, value) in form.iter() {
+            secrets.add(value);
+        }
+        full.merge(form)?;
+        full.merge(self.parameters.clone())?;
+        let mut headers = HeaderMap::new();
+        self.client.auth().apply(self.client.id(), &mut full, &mut headers, &mut secrets).await?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+
+        let mut request = Request::new(Full::new(Bytes::from(full.encoded())));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.uri().clone();
+        *request.headers_mut() = headers;
+        let what = format!("{self}, sent to {url},");
+        let response = server.http().send(&url, request, &what, ATTEMPT_TIMEOUT).await?;
+        Answer {
+            what: &what,
+            status: response.status(),
+            headers: response.headers(),
+            body: response.body(),
+            secrets: &secrets,
+            clock: server.clock(),
+        }
+        .tokens()
+    }
+
+    /// The span and the closing event of an exchange: who asked whom for what, how it ended and how long it took.
+    pub(crate) async fn traced(
+        &self,
+        exchange: impl Future<Output = Result<TokenSet, Error>>,
+    ) -> Result<TokenSet, Error> {
+        let span = tracing::info_span!(
+            "oauth.exchange",
+            server = %self.client.server(),
+            grant = self.grant_type,
+            client_id = self.client.id(),
+            outcome = Empty,
+            duration_ms = Empty,
+        );
+        let clock = self.client.server().clock();
+        let began = clock.now();
+        async {
+            let result = exchange.await;
+            let duration_ms = u64::try_from(clock.now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
+            let outcome = match &result {
+                Ok(_) => "issued".to_owned(),
+                Err(error) => error.oauth().map_or_else(|| format!("{:?}", error.kind()), |oauth| oauth.code.clone()),
+            };
+            Span::current().record("outcome", &outcome).record("duration_ms", duration_ms);
+            match &result {
+                Ok(tokens) => {
+                    tracing::debug!(outcome, duration_ms, expires_in = ?tokens.expires_in, "the token exchange succeeded");
+                }
+                Err(error) => tracing::debug!(outcome, duration_ms, %error, "the token exchange failed"),
+            }
+            result
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+impl fmt::Display for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (grant, id, auth) = (self.grant_type, self.client.id(), self.client.auth().name());
+        write!(f, "the {grant} token request of client {id:?} ({auth}) at {}", self.client.server())
+    }
+}
+
+impl fmt::Debug for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exchange({self})")
+    }
+}

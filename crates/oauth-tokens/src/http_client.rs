@@ -1,0 +1,203 @@
+//! The only way out: any tower service of http requests.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    net::ToSocketAddrs,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tower_service::Service;
+
+use crate::{BoxError, Error, ErrorKind, endpoint_url::EndpointUrl};
+
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
+/// The most that is read of a response, after decompression (T3).
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Sends requests to authorization servers over a tower service that you choose, type-erased and cheap to clone.
+///
+/// With the feature `reqwest` (on by default) there is one ready: rustls with the system's roots, redirects off, connect
+/// timeout 2 s, no proxy for plain http to loopback. With a service of your own, your timeouts, proxies, tracing and
+/// client certificates apply. It must not follow redirects: they would carry the client's secret on (T2).
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use oauth_tokens::{AuthorizationServer, HttpClient};
+///
+/// #[derive(Clone)]
+/// struct Canned;
+///
+/// impl tower_service::Service<Request<Full<Bytes>>> for Canned {
+///     type Response = Response<Full<Bytes>>;
+///     type Error = std::convert::Infallible;
+///     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+///
+///     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+///         std::task::Poll::Ready(Ok(()))
+///     }
+///
+///     fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+///         std::future::ready(Ok(Response::new(Full::from(r#"{"access_token":"t","token_type":"Bearer"}"#))))
+///     }
+/// }
+///
+/// let server = AuthorizationServer::via(HttpClient::new(Canned)).token_endpoint("https://id.example.com/token")?;
+/// # let _ = server;
+/// # Ok::<(), oauth_tokens::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpClient {
+    service: Arc<dyn Exchange>,
+    /// Whether the service itself sees to it that `localhost` is this machine.
+    pins_localhost: bool,
+}
+
+/// One request, one whole response.
+trait Exchange: Send + Sync {
+    fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>>;
+}
+
+type Sent = Result<Response<Bytes>, SendError>;
+
+/// Why there is no whole response.
+enum SendError {
+    TooLarge,
+    Failed(BoxError),
+}
+
+impl HttpClient {
+    /// A client over any service of http requests; it is cloned for each request.
+    #[must_use]
+    pub fn new<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self { service: Arc::new(Tower(Mutex::new(service))), pins_localhost: false }
+    }
+
+    /// Sends, and reads the whole response within the cap.
+    pub(crate) async fn send(
+        &self,
+        url: &EndpointUrl,
+        request: Request<Full<Bytes>>,
+        what: &str,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, Error> {
+        let work = async {
+            if !url.is_https() && url.is_localhost() && !self.pins_localhost {
+                check_localhost(url, what).await?;
+            }
+            self.service.send(request).await.map_err(|error| match error {
+                SendError::TooLarge => Error::new(
+                    ErrorKind::UnexpectedResponse,
+                    format!("{what} was answered with more than 1 MiB; check the URL"),
+                ),
+                SendError::Failed(cause) => Error::new(ErrorKind::Transport, failure(what, &cause)).caused_by(cause),
+            })
+        };
+        match crate::timer::timeout(timeout, work).await? {
+            Some(result) => result,
+            None => Err(Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "{what} was not answered within {} ms; check that the server is up and reachable",
+                    timeout.as_millis()
+                ),
+            )),
+        }
+    }
+}
+
+/// Says why in one line where the cause is well known; the whole chain stays in `source()`.
+fn failure(what: &str, cause: &BoxError) -> String {
+    let mut deepest: &dyn std::error::Error = &**cause;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    let deepest = deepest.to_string().to_ascii_lowercase();
+    let certificate = ["certificate", "unknownissuer", "tls"].iter().any(|word| deepest.contains(word));
+    let hint = if certificate {
+        "the server's certificate was not accepted; for a development certificate, give its root to \
+         HttpClient::with_root_certificates"
+    } else if deepest.contains("refused") {
+        "nothing listens there: check host and port, and that the server runs"
+    } else if deepest.contains("lookup") || deepest.contains("resolve") || deepest.contains("name or service") {
+        "the host name could not be resolved"
+    } else {
+        "check the network; the error's source tells more"
+    };
+    format!("{what} could not be sent, or its answer not be read: {hint}")
+}
+
+/// `localhost` counts as loopback when it is: a resolver could say otherwise (T1).
+async fn check_localhost(url: &EndpointUrl, what: &str) -> Result<(), Error> {
+    let port = url.uri().port_u16().unwrap_or(80);
+    let resolved = tokio::task::spawn_blocking(move || ("localhost", port).to_socket_addrs()).await;
+    let is_loopback = match resolved {
+        Ok(Ok(mut addresses)) => addresses.all(|address| address.ip().to_canonical().is_loopback()),
+        _ => false,
+    };
+    if is_loopback {
+        return Ok(());
+    }
+    let message = format!("{what} was not sent: `localhost` is not this machine here; use 127.0.0.1 or https");
+    Err(Error::new(ErrorKind::InvalidEndpoint, message))
+}
+
+/// Any service, behind a lock that is held only while it is cloned: a service need not be `Sync`.
+struct Tower<S>(Mutex<S>);
+
+impl<S, B> Exchange for Tower<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>> {
+        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            let failed = |error: S::Error| SendError::Failed(error.into());
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(failed)?;
+            let response = service.call(request).await.map_err(failed)?;
+            whole(response).await
+        })
+    }
+}
+
+async fn whole<B>(response: Response<B>) -> Sent
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = response.into_parts();
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(collected) => Ok(Response::from_parts(parts, collected.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(SendError::TooLarge),
+        Err(error) => Err(SendError::Failed(error)),
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}

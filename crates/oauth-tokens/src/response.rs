@@ -1,0 +1,168 @@
+//! Token responses and OAuth errors (RFC 6749, sections 5.1 and 5.2): strict where that is safe, lenient where servers
+//! differ. No I/O here.
+
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::{
+    AccessToken, Error, ErrorKind, OAuthError, TokenSet,
+    clock::Clock,
+    json::Object,
+    retry::retry_after,
+    text::{Secrets, clean},
+};
+
+/// The most vendor fields of an OAuth error that are kept.
+const MAX_FIELDS: usize = 16;
+
+/// What a token endpoint answered, and what is needed to judge it.
+pub(crate) struct Answer<'a> {
+    /// What was tried and where: the beginning of every message.
+    pub(crate) what: &'a str,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    /// What was sent, so that an echo of it is not shown.
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) clock: &'a Clock,
+}
+
+impl Answer<'_> {
+    /// A token, or why there is none (T5, T7).
+    pub(crate) fn tokens(&self) -> Result<TokenSet, Error> {
+        if self.status != StatusCode::OK {
+            return Err(self.refusal());
+        }
+        let object = Object::parse(self.body).map_err(|problem| self.invalid(&format!("its body {problem}")))?;
+        if object.text("error").is_some() && object.get("access_token").is_none() {
+            // Some servers answer an error with 200.
+            return Err(self.refusal());
+        }
+        token_set(&object).map_err(|why| self.invalid(&why))
+    }
+
+    fn invalid(&self, why: &str) -> Error {
+        let message =
+            format!("{} was answered with 200, but {why}; check that the URL is the token endpoint's", self.what);
+        Error::new(ErrorKind::InvalidResponse, message).with_status(self.status)
+    }
+
+    /// Anything but a success: an OAuth error for any status, else what can be said of the response.
+    fn refusal(&self) -> Error {
+        let retry_after = retry_after(self.status, self.headers, self.clock.wall());
+        let error = match self.oauth_error() {
+            Some(oauth) => {
+                let mut message =
+                    format!("{} was refused with {} (HTTP {})", self.what, oauth.code, self.status.as_u16());
+                if let Some(description) = &oauth.description {
+                    message.push_str(&format!(": {description:?}"));
+                }
+                if let Some(hint) = hint(&oauth.code) {
+                    message.push_str(&format!("; {hint}"));
+                }
+                Error::new(ErrorKind::OAuth, message).with_oauth(oauth)
+            }
+            None => Error::new(ErrorKind::UnexpectedResponse, self.unexpected()),
+        };
+        error.with_status(self.status).with_retry_after(retry_after)
+    }
+
+    fn oauth_error(&self) -> Option<OAuthError> {
+        let object = Object::parse(self.body).ok()?;
+        let text = |key| object.text(key).map(|text| clean(text, self.secrets));
+        let known = ["error", "error_description", "error_uri", "access_token", "refresh_token", "id_token"];
+        let fields = object
+            .iter()
+            .filter(|(key, _)| !known.contains(key))
+            .filter_map(|(key, value)| Some((clean(key, self.secrets), clean(&scalar(value)?, self.secrets))))
+            .take(MAX_FIELDS)
+            .collect();
+        Some(OAuthError {
+            code: text("error")?,
+            description: text("error_description"),
+            uri: text("error_uri"),
+            status: self.status,
+            fields,
+        })
+    }
+
+    fn unexpected(&self) -> String {
+        let content_type = match self.headers.get(CONTENT_TYPE).map(|value| value.to_str()) {
+            Some(Ok(value)) => format!("content type {:?}", clean(value, self.secrets)),
+            _ => "no content type".to_owned(),
+        };
+        let hint = match self.status.as_u16() {
+            300..=399 => "; redirects of token requests are never followed (T2): give the endpoint's final URL",
+            403 if self.body.is_empty() => {
+                "; an empty 403 often comes from a gateway or a filter in front of the server, or from a server that \
+                 rejects the client before it reads the request: check the client id, the network rules and the URL"
+            }
+            404 | 405 => "; check that the URL is the token endpoint's",
+            _ => "",
+        };
+        format!(
+            "{} was answered with HTTP {} ({content_type}, {} bytes), without an OAuth error{hint}",
+            self.what,
+            self.status.as_u16(),
+            self.body.len()
+        )
+    }
+}
+
+fn token_set(object: &Object) -> Result<TokenSet, String> {
+    let token = match object.get("access_token") {
+        Some(Value::String(token)) => token,
+        Some(_) => return Err("its `access_token` is not a string".to_owned()),
+        None => return Err("it holds no `access_token`".to_owned()),
+    };
+    match object.text("token_type") {
+        Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+        Some(kind) if kind.eq_ignore_ascii_case("dpop") => {
+            return Err("its token is bound to a key (`token_type` DPoP), which was not asked for".to_owned());
+        }
+        Some(_) => return Err("its `token_type` is not one that can be sent".to_owned()),
+        None => return Err("it holds no `token_type`".to_owned()),
+    }
+    let secret = |key| object.text(key).map(|text| Zeroizing::new(text.to_owned()));
+    Ok(TokenSet {
+        access_token: AccessToken::bearer(token).map_err(|error| error.to_string())?,
+        expires_in: object.seconds("expires_in"),
+        refresh_in: object.seconds("refresh_in"),
+        scope: object.text("scope").map(str::to_owned),
+        refresh_token: secret("refresh_token"),
+        id_token: secret("id_token"),
+    })
+}
+
+/// A vendor's field as text: a scalar, or a list of scalars (`error_codes`).
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Array(items) => {
+            let items: Option<Vec<String>> =
+                items.iter().map(|item| if item.is_array() { None } else { scalar(item) }).collect();
+            Some(items?.join(","))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// What to do about one of the known codes.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "invalid_client" => {
+            "check the client id and the secret, and whether the server wants them by secret_basic or by secret_post"
+        }
+        "invalid_grant" => "what was redeemed is expired, revoked, used before, or another client's: sign in again",
+        "invalid_scope" => "check that the server knows the scopes and that the client may ask for them",
+        "unauthorized_client" => "allow this grant for the client at the server",
+        "unsupported_grant_type" => "the server does not offer this grant: check its configuration and the URL",
+        "invalid_request" => "the server misses or dislikes a parameter: check scope, resource and audience",
+        "invalid_target" => "the server does not know the resource, or the client may not ask for it",
+        "temporarily_unavailable" | "server_error" => "it will be tried again",
+        _ => return None,
+    })
+}

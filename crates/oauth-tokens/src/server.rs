@@ -1,0 +1,205 @@
+//! An authorization server: where its endpoints are. The entrance to this crate.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    ClientAuth, Error, HttpClient, Metadata, TokenClient,
+    clock::Clock,
+    discovery::{Discovery, Issuer},
+    endpoint_url::{EndpointUrl, PlainHttp},
+};
+
+/// An authorization server, known by its issuer or by its token endpoint. Making one does no I/O; clones, and all clients
+/// made from it, share its metadata.
+///
+/// ```
+/// use oauth_tokens::{AuthorizationServer, ClientAuth, Secret};
+/// # #[cfg(feature = "reqwest")] {
+/// let server = AuthorizationServer::issuer("https://id.example.com")?;
+/// let client = server.client("m2m", ClientAuth::secret_basic(Secret::file("/run/secrets/m2m")))?;
+/// let tokens = client.client_credentials().scope("api").cached()?;
+/// # let _ = tokens;
+/// # }
+/// # Ok::<(), oauth_tokens::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AuthorizationServer(Arc<Inner>);
+
+struct Inner {
+    http: HttpClient,
+    clock: Clock,
+    place: Place,
+}
+
+enum Place {
+    TokenEndpoint(EndpointUrl),
+    Issuer { discovery: Box<Discovery>, token_endpoint: Option<EndpointUrl> },
+}
+
+impl AuthorizationServer {
+    /// A server by its issuer, over the default HTTP client. Its endpoints are discovered on first use (OpenID Connect
+    /// Discovery 1.0, then RFC 8414), for issuers with a path too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the issuer is not an https URL (or http to loopback).
+    #[cfg(feature = "reqwest")]
+    pub fn issuer(issuer: &str) -> Result<Self, Error> {
+        Self::via(HttpClient::reqwest()).issuer(issuer)
+    }
+
+    /// A server by its token endpoint, over the default HTTP client. Nothing is discovered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when it is not an https URL (or http to loopback).
+    #[cfg(feature = "reqwest")]
+    pub fn token_endpoint(url: &str) -> Result<Self, Error> {
+        Self::via(HttpClient::reqwest()).token_endpoint(url)
+    }
+
+    /// A server reached over this HTTP client: settings first, then [`issuer`](AuthorizationServerBuilder::issuer) or
+    /// [`token_endpoint`](AuthorizationServerBuilder::token_endpoint).
+    pub fn via(http: HttpClient) -> AuthorizationServerBuilder {
+        AuthorizationServerBuilder {
+            http,
+            plain_http: PlainHttp::LoopbackOnly,
+            metadata_issuer: None,
+            token_endpoint: None,
+        }
+    }
+
+    /// A client of this server.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the id or the secret is empty or holds control characters.
+    pub fn client(&self, client_id: impl Into<String>, auth: ClientAuth) -> Result<TokenClient, Error> {
+        TokenClient::new(self.clone(), client_id.into(), auth)
+    }
+
+    /// The server's metadata (RFC 8414), fetched if need be: shared, cached for at most 24 h, served stale while the
+    /// server is down.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MissingEndpoint`](crate::ErrorKind::MissingEndpoint) for a server that was given by its token
+    /// endpoint; else whatever keeps the metadata from being read.
+    pub async fn metadata(&self) -> Result<Arc<Metadata>, Error> {
+        match &self.0.place {
+            Place::Issuer { discovery, .. } => discovery.metadata(&self.0.http, &self.0.clock).await,
+            Place::TokenEndpoint(url) => Err(Error::new(
+                crate::ErrorKind::MissingEndpoint,
+                format!("the server with the token endpoint {url} was given without an issuer, so it has no metadata"),
+            )),
+        }
+    }
+
+    pub(crate) async fn find_token_endpoint(&self) -> Result<EndpointUrl, Error> {
+        match &self.0.place {
+            Place::TokenEndpoint(url) | Place::Issuer { token_endpoint: Some(url), .. } => Ok(url.clone()),
+            Place::Issuer { .. } => self.metadata().await?.checked_endpoint("token_endpoint"),
+        }
+    }
+
+    /// The endpoint that metadata named did not answer as one should: it may have moved.
+    pub(crate) fn suspect_metadata(&self) {
+        if let Place::Issuer { discovery, token_endpoint: None } = &self.0.place {
+            discovery.suspect(&self.0.clock);
+        }
+    }
+
+    pub(crate) fn http(&self) -> &HttpClient {
+        &self.0.http
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}
+
+impl fmt::Display for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.place {
+            Place::TokenEndpoint(url) => write!(f, "{url}"),
+            Place::Issuer { discovery, .. } => write!(f, "{}", discovery.issuer()),
+        }
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthorizationServer({self})")
+    }
+}
+
+/// Settings of an [`AuthorizationServer`]; see [`AuthorizationServer::via`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AuthorizationServerBuilder {
+    http: HttpClient,
+    plain_http: PlainHttp,
+    metadata_issuer: Option<String>,
+    token_endpoint: Option<String>,
+}
+
+impl AuthorizationServerBuilder {
+    /// Uses this token endpoint instead of the one that the metadata names: for clusters that reach the server by
+    /// another name than the world does. It may be http to loopback even where the issuer is https (D5).
+    pub fn override_token_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.token_endpoint = Some(url.into());
+        self
+    }
+
+    /// Accepts metadata that speak for this issuer instead of the one given: for servers whose metadata differ from
+    /// their own URL, by a trailing slash or a tenant's placeholder. The comparison stays exact (D2).
+    pub fn accept_metadata_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.metadata_issuer = Some(issuer.into());
+        self
+    }
+
+    /// Allows plain http to other machines: whoever is on the way reads the client's secret and every token. For a mesh
+    /// that encrypts below http, and nothing else.
+    pub fn dangerously_allow_plain_http(mut self) -> Self {
+        self.plain_http = PlainHttp::Anywhere;
+        self
+    }
+
+    /// The server with this issuer; its endpoints are discovered on first use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a URL is not https (or http to loopback).
+    pub fn issuer(self, issuer: &str) -> Result<AuthorizationServer, Error> {
+        let url = self.checked(issuer, "issuer")?;
+        if url.uri().query().is_some() {
+            return Err(Error::config(format!("the issuer {url} cannot be used: an issuer has no query")));
+        }
+        let token_endpoint = match &self.token_endpoint {
+            Some(endpoint) => Some(self.checked(endpoint, "token endpoint")?),
+            None => None,
+        };
+        let issuer = Issuer::new(url, self.metadata_issuer.clone(), self.plain_http);
+        Ok(self.build(Place::Issuer { discovery: Box::new(Discovery::new(issuer)), token_endpoint }))
+    }
+
+    /// The server with this token endpoint; nothing is discovered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the URL is not https (or http to loopback).
+    pub fn token_endpoint(self, url: &str) -> Result<AuthorizationServer, Error> {
+        let url = self.checked(url, "token endpoint")?;
+        Ok(self.build(Place::TokenEndpoint(url)))
+    }
+
+    fn checked(&self, url: &str, what: &str) -> Result<EndpointUrl, Error> {
+        // The URL itself is not repeated: what cannot be read may hold a password.
+        EndpointUrl::parse(url, self.plain_http)
+            .map_err(|why| Error::config(format!("the {what}'s URL cannot be used: {why}")))
+    }
+
+    fn build(self, place: Place) -> AuthorizationServer {
+        AuthorizationServer(Arc::new(Inner { http: self.http, clock: Clock::new(), place }))
+    }
+}

@@ -1,0 +1,54 @@
+//! Waiting, on runtimes of which nothing is known.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep as tokio_sleep},
+};
+
+use crate::{Error, ErrorKind};
+
+/// Runs a future for at most this long; none when it did not end by then.
+///
+/// The future is polled first, so that what is ready at the deadline still counts.
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<Option<F::Output>, Error> {
+    let mut timer = sleep(limit)?;
+    let mut future = pin!(future);
+    let output = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    });
+    Ok(output.await)
+}
+
+/// A timer, or a typed error where there is nothing to drive it: tokio panics then, and cannot be asked beforehand.
+pub(crate) fn sleep(delay: Duration) -> Result<Pin<Box<Sleep>>, Error> {
+    runtime()?;
+    catch_unwind(|| Box::pin(tokio_sleep(delay))).map_err(|_| {
+        Error::new(ErrorKind::NoRuntime, "the tokio runtime has no timer: build it with enable_time() or enable_all()")
+    })
+}
+
+pub(crate) fn runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| {
+        Error::new(ErrorKind::NoRuntime, "there is no tokio runtime here: a token can only be fetched from inside one")
+    })
+}
+
+/// Runs a future to its end, or to its panic.
+pub(crate) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        // The future is not polled again, only dropped.
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
