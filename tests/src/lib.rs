@@ -1,1 +1,1 @@
-//! Under construction.
+//! What the tests share.

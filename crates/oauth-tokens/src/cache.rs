@@ -119,6 +119,12 @@ impl TokenCache {
         self.0.obtain(Need::Instead { of: rejected, origin }).await
     }
 
+    /// Starts what [`renew_for`](Self::renew_for) waits for, and does not wait: for a request that is not tried again,
+    /// so that the next one finds another token.
+    pub fn renew_in_background(&self, origin: &str, rejected: &AccessToken) {
+        self.0.start(Need::Instead { of: rejected, origin });
+    }
+
     /// Notes that an origin accepted a token, which ends the waiting that [`renew_for`](Self::renew_for) speaks of. Costs
     /// one relaxed atomic load while nobody waits.
     pub fn accepted(&self, origin: &str, token: &AccessToken) {
@@ -132,6 +138,12 @@ impl TokenCache {
     /// As [`token`](Self::token).
     pub async fn ready(&self) -> Result<(), Error> {
         self.token().await.map(drop)
+    }
+
+    /// Whether both are clones of one cache.
+    #[must_use]
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// A look at the state, for health checks. Starts nothing.

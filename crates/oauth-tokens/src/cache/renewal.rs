@@ -142,6 +142,13 @@ impl Shared {
         Err(Error::new(ErrorKind::Source, "renewals were abandoned again and again, as runtimes ended or stood still"))
     }
 
+    /// Like [`obtain`](Self::obtain), but nobody waits.
+    pub(super) fn start(self: &Arc<Self>, need: Need<'_>) {
+        if let Err(error) = self.next_step(need) {
+            tracing::debug!(%error, "a rejected token is not renewed now");
+        }
+    }
+
     fn next_step(self: &Arc<Self>, need: Need<'_>) -> Result<Step, Error> {
         let runtime = timer::runtime()?;
         let now = self.clock.now();

@@ -1,0 +1,36 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// Tokio's clock, and the wall time that goes with it: pausing and advancing the one moves the other.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    wall_start: Duration,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            start: Instant::now(),
+            // Whole seconds, so that under a paused clock `iat` and `exp` are exact.
+            wall_start: Duration::from_secs(wall.as_secs()),
+        }
+    }
+
+    /// Seconds since the Unix epoch, rounded down.
+    pub(crate) fn unix(&self, instant: Instant) -> u64 {
+        self.wall(instant).as_secs()
+    }
+
+    /// Seconds since the Unix epoch, rounded up: no `exp` claim is earlier than the expiry.
+    pub(crate) fn unix_ceil(&self, instant: Instant) -> u64 {
+        let wall = self.wall(instant);
+        wall.as_secs() + u64::from(wall.subsec_nanos() > 0)
+    }
+
+    fn wall(&self, instant: Instant) -> Duration {
+        self.wall_start.saturating_add(instant.saturating_duration_since(self.start))
+    }
+}

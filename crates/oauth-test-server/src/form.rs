@@ -1,0 +1,56 @@
+//! `application/x-www-form-urlencoded`, read strictly.
+
+use percent_encoding::percent_decode;
+
+/// The parameters of a form, or `None` if it is none.
+pub(crate) fn pairs(form: &[u8]) -> Option<Vec<(String, String)>> {
+    form.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decode(halves.next()?)?;
+            let value = decode(halves.next().unwrap_or_default())?;
+            Some((name, value))
+        })
+        .collect()
+}
+
+/// Undoes form encoding; `None` for a broken escape or what is not UTF-8.
+pub(crate) fn decode(text: &[u8]) -> Option<String> {
+    for (at, byte) in text.iter().enumerate() {
+        let escape = text.get(at + 1..at + 3);
+        if *byte == b'%' && !escape.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) {
+            return None;
+        }
+    }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).ok()
+}
+
+/// The parameters of a request to an OAuth endpoint.
+#[derive(Debug)]
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// RFC 6749 section 3.2: parameters without a value count as omitted, none may come twice, except
+    /// those that name several targets (RFC 8707, RFC 8693).
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, &'static str> {
+        let mut pairs = pairs(body).ok_or("the body is not a form")?;
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            let repeatable = name == "resource" || name == "audience";
+            if !repeatable && pairs[..at].iter().any(|(earlier, _)| earlier == name) {
+                return Err("a parameter was sent twice");
+            }
+        }
+        pairs.retain(|(_, value)| !value.is_empty());
+        Ok(Self(pairs))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}

@@ -1,0 +1,194 @@
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use tokio::time::Instant;
+
+use crate::form;
+
+/// Which part of the server a request went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// The authorization server's metadata, at either well-known path.
+    Discovery,
+    /// The token endpoint (RFC 6749 section 3.2).
+    Token,
+    /// The introspection endpoint (RFC 7662).
+    Introspection,
+    /// The revocation endpoint (RFC 7009).
+    Revocation,
+    /// The keys that verify signed tokens (RFC 7517).
+    Jwks,
+    /// Any path of the API.
+    Api,
+    /// A path of the authorization server where nothing is.
+    Unknown,
+}
+
+/// What the server has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests for the authorization server's metadata.
+    pub discovery_requests: u64,
+    /// Requests for the key set.
+    pub jwks_requests: u64,
+    /// Requests to the token endpoint.
+    pub token_requests: u64,
+    /// Access tokens issued by the token endpoint, each counted once.
+    pub tokens_issued: u64,
+    /// Answers of the token endpoint that were no 200, faults among them.
+    pub token_errors: u64,
+    /// Refresh tokens that came again after they had been replaced.
+    pub refresh_reuse_detected: u64,
+    /// Requests to the introspection endpoint.
+    pub introspections: u64,
+    /// Requests to the revocation endpoint.
+    pub revocations: u64,
+    /// Requests to paths of the authorization server where nothing is.
+    pub unknown_requests: u64,
+    /// Requests to the API.
+    pub api_requests: u64,
+    /// API requests whose token was good.
+    pub api_accepted: u64,
+    /// API requests to public paths, where no token is asked for.
+    pub api_public: u64,
+    /// API answers with the status 401, faults among them.
+    pub api_unauthorized: u64,
+    /// API answers with the status 403, faults among them.
+    pub api_forbidden: u64,
+}
+
+impl Counters {
+    /// How many requests arrived at an endpoint.
+    pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
+        let mut copy = *self;
+        *copy.of(endpoint)
+    }
+
+    pub(crate) fn arrived(&mut self, endpoint: Endpoint) {
+        *self.of(endpoint) += 1;
+    }
+
+    fn of(&mut self, endpoint: Endpoint) -> &mut u64 {
+        match endpoint {
+            Endpoint::Discovery => &mut self.discovery_requests,
+            Endpoint::Jwks => &mut self.jwks_requests,
+            Endpoint::Token => &mut self.token_requests,
+            Endpoint::Introspection => &mut self.introspections,
+            Endpoint::Revocation => &mut self.revocations,
+            Endpoint::Api => &mut self.api_requests,
+            Endpoint::Unknown => &mut self.unknown_requests,
+        }
+    }
+
+    pub(crate) fn answered(&mut self, endpoint: Endpoint, status: StatusCode) {
+        match (endpoint, status) {
+            (Endpoint::Token, StatusCode::OK) => {}
+            (Endpoint::Token, _) => self.token_errors += 1,
+            (Endpoint::Api, StatusCode::UNAUTHORIZED) => self.api_unauthorized += 1,
+            (Endpoint::Api, StatusCode::FORBIDDEN) => self.api_forbidden += 1,
+            _ => {}
+        }
+    }
+}
+
+/// A request as the server received it.
+///
+/// Its `Debug` shows everything, secrets and tokens too: this is a tool for tests.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RecordedRequest {
+    /// When its headers arrived, on tokio's clock.
+    pub when: Instant,
+    /// Where it went.
+    pub endpoint: Endpoint,
+    /// Its method.
+    pub method: Method,
+    /// Its target: a path over HTTP/1 sockets, else as the caller sent it.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, as far as it was read.
+    pub body: Bytes,
+    /// Its trailers.
+    pub trailers: Option<HeaderMap>,
+    /// Whether the body was read to its end.
+    pub complete: bool,
+    /// The status of the answer; `None` while there is none.
+    pub status: Option<StatusCode>,
+}
+
+impl RecordedRequest {
+    /// The value of a form parameter of the body, the first one of that name.
+    pub fn form_value(&self, name: &str) -> Option<String> {
+        self.form().into_iter().find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// The form parameters of the body; none if it is no form.
+    pub fn form(&self) -> Vec<(String, String)> {
+        form::pairs(&self.body).unwrap_or_default()
+    }
+
+    /// The token of an `Authorization: Bearer` header.
+    pub fn bearer_token(&self) -> Option<&str> {
+        let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+}
+
+/// The newest requests, numbered so that what happens later can be added.
+#[derive(Debug)]
+pub(crate) struct Log {
+    requests: VecDeque<RecordedRequest>,
+    /// The number of the first of `requests`.
+    first: u64,
+    capacity: usize,
+}
+
+impl Log {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { requests: VecDeque::new(), first: 0, capacity }
+    }
+
+    pub(crate) fn arrived(&mut self, endpoint: Endpoint, parts: &Parts) -> u64 {
+        let number = self.first + self.requests.len() as u64;
+        if self.capacity == 0 {
+            return number;
+        }
+        if self.requests.len() == self.capacity {
+            self.requests.pop_front();
+            self.first += 1;
+        }
+        self.requests.push_back(RecordedRequest {
+            when: Instant::now(),
+            endpoint,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            body: Bytes::new(),
+            trailers: None,
+            complete: false,
+            status: None,
+        });
+        number
+    }
+
+    pub(crate) fn get(&mut self, number: u64) -> Option<&mut RecordedRequest> {
+        let index = number.checked_sub(self.first)?;
+        self.requests.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn all(&self) -> Vec<RecordedRequest> {
+        self.requests.iter().cloned().collect()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.first += self.requests.len() as u64;
+        self.requests.clear();
+    }
+}

@@ -1,0 +1,176 @@
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::state::{Model, Shared};
+
+/// What access tokens look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// A name that only this server understands.
+    #[default]
+    Opaque,
+    /// A JWT signed with ES256 (RFC 9068): `iss`, `aud`, `sub`, `client_id`, `scope`, `iat`, `exp`,
+    /// `jti`. Without a token lifetime there is no `exp`.
+    Jwt,
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) client_id: String,
+    pub(crate) subject: String,
+    pub(crate) scopes: BTreeSet<String>,
+    pub(crate) audience: Vec<String>,
+    /// Which refresh token all this began with.
+    pub(crate) family: Option<u64>,
+}
+
+impl Grant {
+    pub(crate) fn scope(&self) -> String {
+        let scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
+        scopes.join(" ")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AccessToken {
+    pub(crate) grant: Grant,
+    id: u64,
+    issued_at: Instant,
+    pub(crate) expires_at: Option<Instant>,
+    revoked: bool,
+}
+
+impl AccessToken {
+    /// RFC 7519 section 4.1.4: at `exp` a token is no longer good.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.revoked && self.expires_at.is_none_or(|expiry| Instant::now() < expiry)
+    }
+
+    /// Whole seconds that are left.
+    pub(crate) fn expires_in(&self) -> Option<u64> {
+        let expiry = self.expires_at?;
+        Some(expiry.saturating_duration_since(Instant::now()).as_secs())
+    }
+
+    /// The claims of a JWT, and what introspection tells.
+    pub(crate) fn claims(&self, shared: &Shared) -> Value {
+        let audience = match self.grant.audience.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
+        };
+        let mut claims = json!({
+            "iss": shared.settings.issuer,
+            "aud": audience,
+            "sub": self.grant.subject,
+            "client_id": self.grant.client_id,
+            "scope": self.grant.scope(),
+            "iat": shared.clock.unix(self.issued_at),
+            "jti": self.id.to_string(),
+        });
+        if let Some(expiry) = self.expires_at {
+            claims["exp"] = json!(shared.clock.unix_ceil(expiry));
+        }
+        claims
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshToken {
+    pub(crate) grant: Grant,
+    pub(crate) family: u64,
+    pub(crate) state: RefreshState,
+}
+
+impl RefreshToken {
+    pub(crate) fn is_active(&self) -> bool {
+        self.state == RefreshState::Live
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum RefreshState {
+    Live,
+    /// Another has taken its place.
+    Replaced,
+    Revoked,
+}
+
+/// Every token that was ever issued.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    pub(crate) access: HashMap<String, AccessToken>,
+    pub(crate) refresh: HashMap<String, RefreshToken>,
+    /// The access token issued last, by client.
+    pub(crate) last: HashMap<String, String>,
+    issued: u64,
+}
+
+impl Tokens {
+    /// A number that no token of this server has, so that no two tokens are alike.
+    fn number(&mut self) -> u64 {
+        self.issued += 1;
+        self.issued
+    }
+
+    pub(crate) fn issue_refresh_token(&mut self, mut grant: Grant) -> String {
+        let number = self.number();
+        let family = *grant.family.get_or_insert(number);
+        let token = format!("refresh-{number}-{:016x}", fastrand::u64(..));
+        self.refresh.insert(token.clone(), RefreshToken { grant, family, state: RefreshState::Live });
+        token
+    }
+
+    /// An access token alone; a refresh token with all that came from it.
+    pub(crate) fn revoke(&mut self, token: &str) {
+        if let Some(token) = self.access.get_mut(token) {
+            token.revoked = true;
+        } else if let Some(token) = self.refresh.get(token) {
+            self.revoke_family(token.family);
+        }
+    }
+
+    pub(crate) fn revoke_family(&mut self, family: u64) {
+        for token in self.refresh.values_mut().filter(|t| t.family == family) {
+            token.state = RefreshState::Revoked;
+        }
+        for token in self.access.values_mut() {
+            token.revoked |= token.grant.family == Some(family);
+        }
+    }
+
+    pub(crate) fn revoke_access_tokens(&mut self) {
+        self.access.values_mut().for_each(|t| t.revoked = true);
+    }
+
+    pub(crate) fn revoke_all(&mut self) {
+        self.revoke_access_tokens();
+        for token in self.refresh.values_mut() {
+            token.state = RefreshState::Revoked;
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn issue_access_token(&mut self, shared: &Shared, grant: Grant) -> String {
+        let now = Instant::now();
+        let client_id = grant.client_id.clone();
+        let access = AccessToken {
+            grant,
+            id: self.tokens.number(),
+            issued_at: now,
+            // A lifetime past the end of time never ends.
+            expires_at: self.token_lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            revoked: false,
+        };
+        let token = match shared.settings.token_format {
+            TokenFormat::Opaque => format!("access-{}-{:016x}", access.id, fastrand::u64(..)),
+            TokenFormat::Jwt => shared.key.sign(&access.claims(shared)),
+        };
+        self.tokens.last.insert(client_id, token.clone());
+        self.tokens.access.insert(token.clone(), access);
+        token
+    }
+}

@@ -1,0 +1,275 @@
+//! The way of a request, as a state machine.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use oauth_tokens::{AccessToken, BoxError};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use crate::{
+    Error, NotRetried, RetryOutcome,
+    drain::Drain,
+    message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
+    policy::{Protection, Verdict, authorize},
+    timer::sleep,
+};
+
+/// How long the inner service may take to become ready for the retry; then the caller gets the first response.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
+pin_project! {
+    /// The future of [`OAuth`](crate::OAuth).
+    ///
+    /// Only the states that wait for the authorization server are boxed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, R>
+    where
+        S: Service<R>,
+        S::Response: ProtectedResponse,
+        R: ProtectedRequest,
+    {
+        #[pin]
+        state: State<S, R>,
+    }
+}
+
+type Renewed = Result<AccessToken, oauth_tokens::Error>;
+/// The future that renews gives back what it needed meanwhile.
+type Waiting = Pin<Box<dyn Future<Output = (Renewed, Protection)> + Send>>;
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, R>
+    where
+        S: Service<R>,
+        S::Response: ProtectedResponse,
+        R: ProtectedRequest,
+    {
+        /// Refused before anything was sent.
+        Refused { error: Option<Error> },
+        /// Not ours: whatever comes is the answer.
+        Pass { #[pin] future: S::Future },
+        /// There is no usable token; one is on its way.
+        Token { waiting: Waiting, unsent: Option<(S, R)> },
+        /// The first attempt is under way.
+        First { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
+        /// The first attempt was answered 401, and another token is on its way.
+        Renew { waiting: Waiting, response: Option<S::Response>, inner: Option<S>, kept: Option<R::Kept> },
+        /// Another token is in hand; the inner service is not known to be ready.
+        Ready { retry: Option<Retry<S, R>>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
+        /// All is ready: the first response is read to its end, so that its connection can be used again.
+        Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, retry: Option<Retry<S, R>> },
+        /// The second attempt is under way: whatever comes is the answer.
+        Second { #[pin] future: S::Future, sent: Option<(Protection, AccessToken)> },
+    }
+}
+
+/// What the first attempt leaves behind.
+struct Attempt<S, R: ProtectedRequest> {
+    inner: S,
+    protection: Protection,
+    token: AccessToken,
+    kept: Option<R::Kept>,
+}
+
+/// A second attempt, all but sent.
+struct Retry<S, R> {
+    inner: S,
+    request: R,
+    protection: Protection,
+    token: AccessToken,
+}
+
+impl<S, R> ResponseFuture<S, R>
+where
+    S: Service<R>,
+    S::Response: ProtectedResponse,
+    R: ProtectedRequest,
+{
+    pub(crate) fn refused(error: Error) -> Self {
+        Self { state: State::Refused { error: Some(error) } }
+    }
+
+    pub(crate) fn pass(future: S::Future) -> Self {
+        Self { state: State::Pass { future } }
+    }
+
+    pub(crate) fn protected(inner: S, request: R, protection: Protection) -> Self {
+        let state = match protection.tokens().cached() {
+            Some(token) => State::first(inner, request, protection, token),
+            None => State::Token { waiting: wait(protection, None), unsent: Some((inner, request)) },
+        };
+        Self { state }
+    }
+}
+
+impl<S, R> State<S, R>
+where
+    S: Service<R>,
+    S::Response: ProtectedResponse,
+    R: ProtectedRequest,
+{
+    /// Sends a request for the first time, keeping what it takes to send it again.
+    fn first(mut inner: S, mut request: R, protection: Protection, token: AccessToken) -> Self {
+        let kept = if protection.may_retry() { request.keep() } else { None };
+        authorize(request.headers_mut(), &token);
+        let future = inner.call(request);
+        Self::First { future, attempt: Some(Attempt { inner, protection, token, kept }) }
+    }
+
+    fn second(retry: Retry<S, R>) -> Self {
+        let Retry { mut inner, mut request, protection, token } = retry;
+        authorize(request.headers_mut(), &token);
+        let future = inner.call(request);
+        Self::Second { future, sent: Some((protection, token)) }
+    }
+}
+
+fn wait(protection: Protection, rejected: Option<AccessToken>) -> Waiting {
+    Box::pin(async move {
+        let renewed = match rejected {
+            None => protection.tokens().token().await,
+            Some(rejected) => protection.renew(&rejected).await,
+        };
+        (renewed, protection)
+    })
+}
+
+fn not_retried<R: ProtectedResponse>(mut response: R, why: NotRetried) -> R {
+    tracing::debug!(?why, "a 401 was not followed by a retry");
+    response.extensions_mut().insert(RetryOutcome::NotRetried(why));
+    response
+}
+
+/// A future that is polled after it has ended gives this, as there is no response any more.
+fn already_ended() -> BoxError {
+    "the response future was polled after it had ended".into()
+}
+
+impl<S, R> Future for ResponseFuture<S, R>
+where
+    S: Service<R>,
+    S::Response: ProtectedResponse,
+    S::Error: Into<BoxError>,
+    R: ProtectedRequest,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Refused { error } => {
+                    return Poll::Ready(Err(error.take().map_or_else(already_ended, BoxError::from)));
+                }
+
+                StateProj::Pass { future } => return future.poll(cx).map_err(Into::into),
+
+                StateProj::Token { waiting, unsent } => {
+                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
+                    let Some((inner, request)) = unsent.take() else { return Poll::Ready(Err(already_ended())) };
+                    match renewed {
+                        Ok(token) => State::first(inner, request, protection, token),
+                        Err(cause) => State::Refused { error: Some(Error::no_token(protection.origin(), cause)) },
+                    }
+                }
+
+                StateProj::First { future, attempt } => {
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    let Some(Attempt { inner, protection, token, kept }) = attempt.take() else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
+                    match protection.judge(&response, &token) {
+                        Verdict::Return => return Poll::Ready(Ok(response)),
+                        Verdict::Leave(why) => return Poll::Ready(Ok(not_retried(response, why))),
+                        Verdict::Renew if kept.is_none() => {
+                            protection.renew_in_background(&token);
+                            let why = protection.why_not_kept();
+                            return Poll::Ready(Ok(not_retried(response, why)));
+                        }
+                        Verdict::Renew => State::Renew {
+                            waiting: wait(protection, Some(token)),
+                            response: Some(response),
+                            inner: Some(inner),
+                            kept,
+                        },
+                    }
+                }
+
+                StateProj::Renew { waiting, response, inner, kept } => {
+                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
+                    let (Some(response), Some(inner), Some(kept)) = (response.take(), inner.take(), kept.take()) else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
+                    let token = match renewed {
+                        Ok(token) => token,
+                        Err(cause) => return Poll::Ready(Ok(not_retried(response, NotRetried::NotRenewed(cause)))),
+                    };
+                    let request = match R::restore(kept) {
+                        Ok(request) => request,
+                        Err(why) => return Poll::Ready(Ok(not_retried(response, NotRetried::Body(why)))),
+                    };
+                    State::Ready {
+                        retry: Some(Retry { inner, request, protection, token }),
+                        response: Some(response),
+                        timer: sleep(READY_WITHIN),
+                    }
+                }
+
+                StateProj::Ready { retry, response, timer } => {
+                    let is_ready = match retry.as_mut().map(|retry| retry.inner.poll_ready(cx)) {
+                        Some(Poll::Ready(result)) => result.is_ok(),
+                        Some(Poll::Pending) => {
+                            if let Some(timer) = timer {
+                                ready!(timer.as_mut().poll(cx));
+                            }
+                            false
+                        }
+                        None => false,
+                    };
+                    let Some(response) = response.take() else { return Poll::Ready(Err(already_ended())) };
+                    if !is_ready {
+                        return Poll::Ready(Ok(not_retried(response, NotRetried::NotReady)));
+                    }
+                    State::Drain { drain: Drain::new(response.into_body()), retry: retry.take() }
+                }
+
+                StateProj::Drain { drain, retry } => {
+                    ready!(drain.poll(cx));
+                    match retry.take() {
+                        Some(retry) => State::second(retry),
+                        None => return Poll::Ready(Err(already_ended())),
+                    }
+                }
+
+                StateProj::Second { future, sent } => {
+                    let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    if let Some((protection, token)) = sent.take() {
+                        protection.note_acceptance(&response, &token);
+                    }
+                    tracing::debug!(status = response.status().as_u16(), "a request was retried with a renewed token");
+                    response.extensions_mut().insert(RetryOutcome::Retried);
+                    return Poll::Ready(Ok(response));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, R> fmt::Debug for ResponseFuture<S, R>
+where
+    S: Service<R>,
+    S::Response: ProtectedResponse,
+    R: ProtectedRequest,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! How a layer is told what to protect.
+
+use std::sync::Arc;
+
+use oauth_tokens::TokenCache;
+use tower_layer::Layer;
+
+use crate::{
+    Error, ErrorKind, OAuth, Origin, RequestHead,
+    policy::{Policy, Route, Tokens},
+};
+
+/// Puts access tokens on requests to the origins it was told of, and on a 401 renews the token and retries once.
+///
+/// Requests to any other origin pass through without a token. The layer belongs below whatever follows redirects, and
+/// directly above the client.
+///
+/// ```
+/// use tower::{Layer, ServiceBuilder};
+/// use tower_oauth::{OAuthLayer, oauth_tokens::TokenCache};
+///
+/// # let client = tower::service_fn(|_: http::Request<String>| async {
+/// #     Ok::<_, tower_oauth::BoxError>(http::Response::new(String::new()))
+/// # });
+/// let orders = TokenCache::fixed("t0k3n-of-orders")?;
+/// let stock = TokenCache::fixed("t0k3n-of-stock")?;
+///
+/// // One origin; or several, each with its own tokens.
+/// let layer = OAuthLayer::new("https://orders.example.com", orders)?
+///     .origin("https://stock.example.com:8443/v2", stock)?;
+/// let api = layer.layer(client);
+/// # let _ = api;
+/// # Ok::<(), tower_oauth::BoxError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct OAuthLayer {
+    policy: Arc<Policy>,
+}
+
+impl OAuthLayer {
+    /// A layer for one origin: scheme, host and port, with a path prefix if only a part of the host is meant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when it is no origin, or plain http beyond loopback; see [`Origin`].
+    pub fn new<O>(origin: O, tokens: TokenCache) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        Self { policy: Arc::default() }.add(origin.try_into()?, Tokens::Cache(tokens))
+    }
+
+    /// A layer for a service that always talks to this origin, and whose requests therefore carry no authority: a gRPC
+    /// channel, a single HTTP/2 connection (R5).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn for_connection<O>(origin: O, tokens: TokenCache) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        Ok(Self::new(origin, tokens)?.change(|policy| policy.for_connection = true))
+    }
+
+    /// A layer for one origin whose tokens are selected for each request: by a header, by an extension, by its path. For
+    /// a request without tokens the selector has `None`, and the request is refused (R3).
+    ///
+    /// ```
+    /// use tower_oauth::{OAuthLayer, oauth_tokens::TokenCache};
+    ///
+    /// #[derive(Clone)]
+    /// struct Writes;
+    ///
+    /// let (read, write) = (TokenCache::fixed("r")?, TokenCache::fixed("w")?);
+    /// let layer = OAuthLayer::selecting("https://api.example.com", move |request| {
+    ///     Some(if request.method.is_safe() { read.clone() } else { write.clone() })
+    /// })?;
+    /// # let _ = layer;
+    /// # Ok::<(), tower_oauth::BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn selecting<O>(
+        origin: O,
+        select: impl Fn(&RequestHead<'_>) -> Option<TokenCache> + Send + Sync + 'static,
+    ) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        Self { policy: Arc::default() }.add(origin.try_into()?, Tokens::Selected(Arc::new(select)))
+    }
+
+    /// Another origin, with tokens of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); [`ErrorKind::Config`] too when the origin is there already, or the tokens are another
+    /// origin's: sharing is done by [`origin_sharing`](Self::origin_sharing) (R15).
+    pub fn origin<O>(self, origin: O, tokens: TokenCache) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        let origin = origin.try_into()?;
+        let owner = self
+            .policy
+            .routes
+            .iter()
+            .find(|route| matches!(&route.tokens, Tokens::Cache(known) if known.is_clone_of(&tokens)));
+        if let Some(owner) = owner {
+            let message = format!(
+                "the tokens for {origin} are those of {}: whoever runs one origin could use them at the other; if that \
+                 is meant, say origin_sharing",
+                owner.origin
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        self.add(origin, Tokens::Cache(tokens))
+    }
+
+    /// Another origin that gets the same tokens as one that is there already: whoever runs one of them can use a token
+    /// at the other (R15).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); [`ErrorKind::Config`] too when the origin is there already.
+    pub fn origin_sharing<O>(self, origin: O, tokens: TokenCache) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        self.add(origin.try_into()?, Tokens::Cache(tokens))
+    }
+
+    /// Refuses requests to protected origins that carry an `Authorization` header already. Default: they are sent as they
+    /// are, and not retried (R1).
+    #[must_use]
+    pub fn refuse_caller_authorization(self) -> Self {
+        self.change(|policy| policy.refuse_caller_authorization = true)
+    }
+
+    /// Renews and retries after a 401 whose challenges are all of other schemes, too: for APIs that answer `Basic` to an
+    /// expired bearer token. Default: no (R6).
+    #[must_use]
+    pub fn renew_on_other_schemes(self) -> Self {
+        self.change(|policy| policy.renew_on_other_schemes = true)
+    }
+
+    /// Never sends a request again; a 401 only renews the token for the next one. No copies of requests are kept then.
+    #[must_use]
+    pub fn never_retry(self) -> Self {
+        self.change(|policy| policy.never_retry = true)
+    }
+
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    fn add(self, origin: Origin, tokens: Tokens) -> Result<Self, Error> {
+        if self.policy.routes.iter().any(|route| route.origin == origin) {
+            return Err(Error::new(ErrorKind::Config, format!("the origin {origin} is named twice")));
+        }
+        Ok(self.change(|policy| {
+            policy.routes.push(Route { origin, tokens });
+            // A longer text is a longer prefix where origins are alike, and makes no difference where they are not.
+            policy.routes.sort_by_key(|route| std::cmp::Reverse(route.origin.as_str().len()));
+        }))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(Arc::make_mut(&mut self.policy));
+        self
+    }
+}
+
+impl<S> Layer<S> for OAuthLayer {
+    type Service = OAuth<S>;
+
+    fn layer(&self, inner: S) -> OAuth<S> {
+        OAuth::new(inner, Arc::clone(&self.policy))
+    }
+}

@@ -1,0 +1,137 @@
+//! Requests and responses as the core sees them: of `http`, and of reqwest.
+
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+
+use crate::{
+    NotReplayable, ReplayBody,
+    target::{Destination, Located},
+};
+
+/// A request that the layer takes: `http::Request<B>` with a [`ReplayBody`], and `reqwest::Request`. Sealed.
+pub trait ProtectedRequest: sealed::Request {}
+
+/// A response that the layer takes: `http::Response<B>`, and `reqwest::Response`. Sealed.
+pub trait ProtectedResponse: sealed::Response {}
+
+impl<R: sealed::Request> ProtectedRequest for R {}
+impl<R: sealed::Response> ProtectedResponse for R {}
+
+/// What a selector sees of a request; see [`OAuthLayer::selecting`](crate::OAuthLayer::selecting).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The extensions; none for a `reqwest::Request`.
+    pub extensions: Option<&'a Extensions>,
+}
+
+pub(crate) mod sealed {
+    use super::{Body, Extensions, HeaderMap, Located, NotReplayable, RequestHead, StatusCode};
+
+    pub trait Request: Sized {
+        /// What is held of the request while it is under way, to send it again.
+        type Kept;
+
+        fn located(&self) -> Located<'_>;
+        fn head(&self) -> RequestHead<'_>;
+        fn headers_mut(&mut self) -> &mut HeaderMap;
+        fn keep(&mut self) -> Option<Self::Kept>;
+        fn restore(kept: Self::Kept) -> Result<Self, NotReplayable>;
+    }
+
+    pub trait Response {
+        type Body: Body;
+
+        fn status(&self) -> StatusCode;
+        fn headers(&self) -> &HeaderMap;
+        fn extensions_mut(&mut self) -> &mut Extensions;
+        /// Where the response came from, if it says so.
+        fn came_from(&self) -> Option<Located<'_>>;
+        fn into_body(self) -> Self::Body;
+    }
+}
+
+/// A request that can be sent again: its head, and what its body keeps.
+#[derive(Debug)]
+pub struct Kept<K> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: K,
+}
+
+impl<B: ReplayBody> sealed::Request for Request<B> {
+    type Kept = Kept<B::Kept>;
+
+    fn located(&self) -> Located<'_> {
+        Destination::of_uri(self.uri())
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: self.method(),
+            path: self.uri().path(),
+            headers: self.headers(),
+            extensions: Some(self.extensions()),
+        }
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+
+    fn keep(&mut self) -> Option<Self::Kept> {
+        // The body first: a request that cannot be sent again is not copied for nothing.
+        let body = self.body_mut().keep()?;
+        Some(Kept {
+            method: self.method().clone(),
+            uri: self.uri().clone(),
+            version: self.version(),
+            headers: self.headers().clone(),
+            extensions: self.extensions().clone(),
+            body,
+        })
+    }
+
+    fn restore(kept: Self::Kept) -> Result<Self, NotReplayable> {
+        let mut request = Self::new(B::restore(kept.body)?);
+        *request.method_mut() = kept.method;
+        *request.uri_mut() = kept.uri;
+        *request.version_mut() = kept.version;
+        *request.headers_mut() = kept.headers;
+        *request.extensions_mut() = kept.extensions;
+        Ok(request)
+    }
+}
+
+impl<B: Body> sealed::Response for Response<B> {
+    type Body = B;
+
+    fn status(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        self.extensions_mut()
+    }
+
+    fn came_from(&self) -> Option<Located<'_>> {
+        None
+    }
+
+    fn into_body(self) -> B {
+        self.into_body()
+    }
+}

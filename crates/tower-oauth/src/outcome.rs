@@ -1,0 +1,63 @@
+//! What became of a 401, for the caller's metrics.
+
+use crate::{NotReplayable, challenge::Reason};
+
+/// What the layer made of a 401: in the extensions of a response, whenever the first answer was a 401.
+///
+/// ```
+/// use tower_oauth::RetryOutcome;
+///
+/// fn count<B>(response: &http::Response<B>) -> &'static str {
+///     match response.extensions().get() {
+///         None => "no 401",
+///         Some(RetryOutcome::Retried) => "retried",
+///         Some(RetryOutcome::NotRetried(_)) => "not retried",
+///     }
+/// }
+/// # assert_eq!(count(&http::Response::new(())), "no 401");
+/// ```
+#[derive(Clone, Debug)]
+pub enum RetryOutcome {
+    /// The request was sent again with another token, and this is the answer to that.
+    Retried,
+    /// This is the first answer.
+    NotRetried(NotRetried),
+}
+
+/// Why a request was not sent again after a 401.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NotRetried {
+    /// The challenges are of other schemes only (R6).
+    OtherScheme,
+    /// `insufficient_scope`: another token of the same kind would fare no better (R6).
+    InsufficientScope,
+    /// `insufficient_user_authentication` (RFC 9470) (R6).
+    InsufficientUserAuthentication,
+    /// `invalid_request` (R6).
+    InvalidRequest,
+    /// An error that is not known (R6).
+    UnknownError,
+    /// The body cannot be sent again; the token is renewed for the next call (R10).
+    Body(NotReplayable),
+    /// Renewing failed, or brought the same token again (R8).
+    NotRenewed(oauth_tokens::Error),
+    /// The inner service did not become ready for the retry.
+    NotReady,
+    /// The answer came from elsewhere, by a redirect that was followed below the layer (R13).
+    Elsewhere,
+    /// The layer was told never to send anything again; the token is renewed for the next call.
+    Never,
+}
+
+impl From<Reason> for NotRetried {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::OtherScheme => Self::OtherScheme,
+            Reason::InsufficientScope => Self::InsufficientScope,
+            Reason::InsufficientUserAuthentication => Self::InsufficientUserAuthentication,
+            Reason::InvalidRequest => Self::InvalidRequest,
+            Reason::UnknownError => Self::UnknownError,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The core, without I/O: which request gets which token, and what a response means.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use oauth_tokens::{AccessToken, TokenCache};
+
+use crate::{
+    Error, ErrorKind, NotReplayable, NotRetried, Origin, RequestHead,
+    challenge::{Advice, advice},
+    message::sealed,
+    target::{Destination, HostError, Located},
+};
+
+/// What a layer was told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policy {
+    /// The longest path prefix first, so that the closest one wins.
+    pub(crate) routes: Vec<Route>,
+    /// Requests without authority go to the first origin.
+    pub(crate) for_connection: bool,
+    pub(crate) refuse_caller_authorization: bool,
+    pub(crate) renew_on_other_schemes: bool,
+    pub(crate) never_retry: bool,
+}
+
+/// An origin, and where its tokens come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) origin: Origin,
+    pub(crate) tokens: Tokens,
+}
+
+#[derive(Clone)]
+pub(crate) enum Tokens {
+    Cache(TokenCache),
+    Selected(Selector),
+}
+
+pub(crate) type Selector = Arc<dyn Fn(&RequestHead<'_>) -> Option<TokenCache> + Send + Sync>;
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cache(cache) => cache.fmt(f),
+            Self::Selected(_) => f.write_str("selected for each request"),
+        }
+    }
+}
+
+/// What is done with a request.
+pub(crate) enum Admission {
+    /// Sent on as it is.
+    Pass,
+    Refuse(Error),
+    Protect(Protection),
+}
+
+/// A request to a protected origin: which origin, which tokens.
+pub(crate) struct Protection {
+    policy: Arc<Policy>,
+    route: usize,
+    tokens: TokenCache,
+}
+
+/// What a response to the first attempt means.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is the caller's; the layer has nothing to say of it.
+    Return,
+    /// A 401 that is the caller's.
+    Leave(NotRetried),
+    /// A 401 that another token may cure.
+    Renew,
+}
+
+impl Policy {
+    pub(crate) fn admit<R: sealed::Request>(self: &Arc<Self>, request: &R) -> Admission {
+        let head = request.head();
+        let (route, destination) = match request.located() {
+            Located::Here(destination) => match self.route(&destination) {
+                Some(route) => (route, destination),
+                None => return Admission::Pass,
+            },
+            Located::Unmatchable => return Admission::Pass,
+            Located::NoAuthority => match self.connection(head.path) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Admission::Pass,
+                Err(error) => return Admission::Refuse(error),
+            },
+        };
+        let Route { origin, tokens } = &self.routes[route];
+        if let Err(problem) = destination.check_host(head.headers) {
+            return Admission::Refuse(host_mismatch(origin, problem));
+        }
+        if head.headers.contains_key(AUTHORIZATION) {
+            return if self.refuse_caller_authorization {
+                Admission::Refuse(caller_authorization(origin))
+            } else {
+                Admission::Pass
+            };
+        }
+        let tokens = match tokens {
+            Tokens::Cache(cache) => cache.clone(),
+            Tokens::Selected(select) => match select(&head) {
+                Some(cache) => cache,
+                None => return Admission::Refuse(nothing_selected(origin)),
+            },
+        };
+        Admission::Protect(Protection { policy: Arc::clone(self), route, tokens })
+    }
+
+    fn route(&self, destination: &Destination<'_>) -> Option<usize> {
+        self.routes.iter().position(|route| route.origin.covers(destination))
+    }
+
+    /// Where a request without authority goes: along the one connection that the layer was built for, or nowhere.
+    fn connection<'a>(&'a self, path: &'a str) -> Result<Option<(usize, Destination<'a>)>, Error> {
+        if !self.for_connection {
+            return Err(no_authority());
+        }
+        let found = self.routes.iter().enumerate().find_map(|(route, Route { origin, .. })| {
+            let destination = origin.destination(path);
+            origin.covers(&destination).then_some((route, destination))
+        });
+        Ok(found)
+    }
+}
+
+impl Protection {
+    pub(crate) fn tokens(&self) -> &TokenCache {
+        &self.tokens
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.policy.routes[self.route].origin
+    }
+
+    pub(crate) fn may_retry(&self) -> bool {
+        !self.policy.never_retry
+    }
+
+    /// Why there is nothing to send again.
+    pub(crate) fn why_not_kept(&self) -> NotRetried {
+        if self.may_retry() { NotRetried::Body(NotReplayable::Opaque) } else { NotRetried::Never }
+    }
+
+    /// What the first response means.
+    pub(crate) fn judge<R: sealed::Response>(&self, response: &R, token: &AccessToken) -> Verdict {
+        let status = response.status();
+        if status != StatusCode::UNAUTHORIZED {
+            self.note_acceptance(response, token);
+            return Verdict::Return;
+        }
+        if self.is_from_elsewhere(response) {
+            return Verdict::Leave(NotRetried::Elsewhere);
+        }
+        match advice(response.headers(), self.policy.renew_on_other_schemes) {
+            Advice::Renew => Verdict::Renew,
+            Advice::Leave(reason) => Verdict::Leave(reason.into()),
+        }
+    }
+
+    /// A call that succeeds ends the waiting of the storm guard (F10).
+    pub(crate) fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
+        let status = response.status();
+        if (status.is_success() || status.is_redirection()) && !self.is_from_elsewhere(response) {
+            self.tokens.accepted(self.origin().as_str(), token);
+        }
+    }
+
+    /// Another token than the one that was rejected.
+    pub(crate) async fn renew(&self, rejected: &AccessToken) -> Result<AccessToken, oauth_tokens::Error> {
+        self.tokens.renew_for(self.origin().as_str(), rejected).await
+    }
+
+    pub(crate) fn renew_in_background(&self, rejected: &AccessToken) {
+        self.tokens.renew_in_background(self.origin().as_str(), rejected);
+    }
+
+    /// A redirect that was followed below the layer led out of the origin or its prefix (R13).
+    fn is_from_elsewhere<R: sealed::Response>(&self, response: &R) -> bool {
+        match response.came_from() {
+            None => false,
+            Some(Located::Here(destination)) => !self.origin().covers(&destination),
+            Some(Located::NoAuthority | Located::Unmatchable) => true,
+        }
+    }
+}
+
+/// Puts a token on a request; its header value is made, checked and marked sensitive already.
+pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken) {
+    headers.insert(AUTHORIZATION, token.authorization().clone());
+}
+
+fn no_authority() -> Error {
+    let message = "a request whose URL has no scheme and host was not sent: nobody knows whether its token would go to \
+                   the right place; give it an absolute URL, or build the layer by OAuthLayer::for_connection";
+    Error::new(ErrorKind::NoAuthority, message)
+}
+
+fn host_mismatch(origin: &Origin, problem: HostError) -> Error {
+    let problem = match problem {
+        HostError::Several => "it has several Host headers",
+        HostError::Unreadable => "its Host header cannot be read",
+        HostError::Different => "its Host header differs from its URL",
+    };
+    Error::new(ErrorKind::HostMismatch, format!("a request to {origin} was not sent: {problem}"))
+}
+
+fn caller_authorization(origin: &Origin) -> Error {
+    let message = format!("a request to {origin} was not sent: it has an Authorization header of its own");
+    Error::new(ErrorKind::CallerAuthorization, message)
+}
+
+fn nothing_selected(origin: &Origin) -> Error {
+    let message = format!("a request to {origin} was not sent: the selector had no tokens for it");
+    Error::new(ErrorKind::NoToken, message)
+}

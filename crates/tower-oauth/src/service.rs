@@ -1,0 +1,72 @@
+//! The service that the layer makes.
+
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use oauth_tokens::BoxError;
+use tower_service::Service;
+
+use crate::{
+    ResponseFuture,
+    message::{ProtectedRequest, ProtectedResponse},
+    policy::{Admission, Policy},
+};
+
+/// A service whose requests get access tokens; made by [`OAuthLayer`](crate::OAuthLayer).
+#[derive(Clone)]
+pub struct OAuth<S> {
+    inner: S,
+    policy: Arc<Policy>,
+}
+
+impl<S> OAuth<S> {
+    pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
+        Self { inner, policy }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R> Service<R> for OAuth<S>
+where
+    S: Service<R> + Clone,
+    S::Response: ProtectedResponse,
+    S::Error: Into<BoxError>,
+    R: ProtectedRequest,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        // The service that is ready takes the request; its clone, which may not be, waits for the next one.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        match self.policy.admit(&request) {
+            Admission::Pass => ResponseFuture::pass(inner.call(request)),
+            Admission::Refuse(error) => ResponseFuture::refused(error),
+            Admission::Protect(protection) => ResponseFuture::protected(inner, request, protection),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for OAuth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth").field("inner", &self.inner).field("policy", &self.policy).finish()
+    }
+}

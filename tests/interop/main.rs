@@ -1,0 +1,1 @@
+//! Real servers, which nobody here wrote.
