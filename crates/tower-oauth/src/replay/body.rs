@@ -136,37 +136,24 @@ impl<B: Body> ReplayBody for Replay<B> {
 
     fn restore(kept: KeptReplay<B>) -> Result<Self, NotReplayable> {
         let mut state = kept.cell.lock();
-        match &mut state.slot {
+        let (ended, hint) = match &mut state.slot {
             Slot::Here(tape) => {
                 tape.replayable_from(kept.from)?;
                 tape.rewind(kept.from);
+                (tape.is_end_stream(), tape.size_hint())
             }
             Slot::Polled => return Err(NotReplayable::Unfinished),
             Slot::Gone(reason) => return Err(*reason),
-        }
-        state.attempt += 1;
-        let waker = state.waker.take();
-        let source = match &state.slot {
-            // Others, above us, may want it once more: it stays where they find it.
-            Slot::Here(tape) if state.kept > 1 => {
-                let (ended, hint) = (tape.is_end_stream(), tape.size_hint());
-                Some(Source::Shared(Share { cell: Arc::clone(&kept.cell), attempt: state.attempt, ended, hint }))
-            }
-            _ => match mem::replace(&mut state.slot, Slot::Gone(NotReplayable::Unfinished)) {
-                Slot::Here(tape) => Some(Source::Own(tape)),
-                Slot::Polled | Slot::Gone(_) => None,
-            },
         };
+        state.attempt += 1;
+        let attempt = state.attempt;
+        let waker = state.waker.take();
         drop(state);
 
         if let Some(waker) = waker {
             waker.wake();
         }
-        let mut source = source.ok_or(NotReplayable::Unfinished)?;
-        if let Source::Own(tape) = &mut source {
-            drop(tape.cut());
-        }
-        Ok(Self { source })
+        Ok(Self { source: Source::Shared(Share { cell: Arc::clone(&kept.cell), attempt, ended, hint }) })
     }
 }
 

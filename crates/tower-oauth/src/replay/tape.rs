@@ -29,7 +29,7 @@ pub(super) struct Tape<B> {
     /// Bytes in all pieces.
     bytes: u64,
     trailer_bytes: usize,
-    /// Since the recording began. HTTP clients do not read on behind trailers.
+    /// HTTP clients do not read on behind trailers.
     saw_trailers: bool,
     rest: Rest<B>,
     /// How often the rest has been polled: has anything been asked of it since a certain moment?
@@ -97,7 +97,7 @@ impl<B> Tape<B> {
         matches!(self.rest, Rest::Failed)
     }
 
-    /// Whether there is a reason to poll this tape without recording it, though somebody asked for a record.
+    /// Why no more is recorded, though somebody asked for it.
     pub(super) fn lost(&self) -> Option<NotReplayable> {
         self.lost
     }
@@ -108,9 +108,6 @@ impl<B> Tape<B> {
 
     /// Whether everything behind `mark` that has gone out, and may go out, is at hand for a second time.
     pub(super) fn replayable_from(&self, mark: Mark) -> Result<(), NotReplayable> {
-        if self.has_failed() {
-            return Err(NotReplayable::Failed);
-        }
         if self.polls == mark.polls {
             return Ok(());
         }
@@ -197,11 +194,10 @@ impl<B> Tape<B> {
         self.bytes > max || self.hint.lower() > max || self.declared.is_some_and(|length| length > max)
     }
 
-    /// Gives up the record. All of its pieces have been read when this is called.
+    /// Gives up the record. All of its pieces have been read when this is called, and are to be cut off.
     fn lose(&mut self, reason: NotReplayable) {
         self.lost = Some(reason);
         self.read = self.bytes;
-        drop(self.cut());
     }
 
     /// Like [`Body::is_end_stream`], without asking the rest anew.
@@ -226,10 +222,6 @@ impl<B: Body> Tape<B> {
         self.listen_to_rest();
         if self.pieces.is_empty() {
             self.hint = self.rest_hint.clone();
-        }
-        self.saw_trailers = self.pieces.iter().any(|piece| matches!(piece, Piece::Trailers(_)));
-        if !self.saw_trailers {
-            self.trailer_bytes = 0;
         }
         self.lost = self.exceeds_limit().then_some(NotReplayable::TooLarge);
     }

@@ -6,11 +6,13 @@ mod script;
 mod sharing;
 mod values;
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use http_body::{Body, SizeHint};
 use http_body_util::BodyExt;
 
-use self::script::{Counted, Heard, Script, Wakes, poll, poll_with, read_all, read_as_hyper_does};
+use self::script::{Counted, Heard, Knows, Script, Wakes, poll, poll_with, read_all, read_as_hyper_does};
 use super::*;
 
 fn keep<B: ReplayBody>(body: &mut B) -> B::Kept {
@@ -166,6 +168,27 @@ fn r10_a_superseded_poll_is_woken_and_fails_and_the_retry_gets_the_trailers() {
 }
 
 #[test]
+fn r12_a_dropped_handle_leaves_neither_its_task_nor_its_body_behind() {
+    let old = Wakes::new();
+    let mut first = Replay::new(Script::new().data("abc").pending().exact());
+    let _kept = keep(&mut first);
+    drop(poll_with(&mut first, &old));
+    drop(poll_with(&mut first, &old));
+    assert_eq!(Arc::strong_count(&old), 2);
+    drop(first);
+    assert_eq!(Arc::strong_count(&old), 1);
+
+    // The old handle lives on in a connection, the retry is cancelled.
+    let (frame, drops) = Counted::bytes("abc");
+    let mut first = Replay::new(Script::new().bytes(frame));
+    let kept = keep(&mut first);
+    let second = Replay::restore(kept).expect("never polled");
+    drop(second);
+    assert_eq!(drops.get(), 1);
+    assert_eq!(poll(&mut first), Heard::Superseded);
+}
+
+#[test]
 fn r10_the_error_of_the_inner_body_passes_unchanged_and_ends_the_body() {
     for kept_ in [false, true] {
         let mut first = Replay::new(Script::new().fails());
@@ -179,9 +202,17 @@ fn r10_the_error_of_the_inner_body_passes_unchanged_and_ends_the_body() {
 #[test]
 fn r10_what_is_remembered_is_freed_when_nobody_wants_it() {
     type Case = (&'static str, fn(&mut Option<Replay<Script>>, &mut Option<KeptReplay<Script>>), usize);
-    let cases: [Case; 6] = [
+    let cases: [Case; 7] = [
         ("kept", |_, _| (), 0),
         ("another response came", |_, kept| drop(kept.take()), 1),
+        (
+            "it streams on after another response",
+            |first, kept| {
+                drop(kept.take());
+                drop(poll(first.as_mut().expect("set")));
+            },
+            2,
+        ),
         ("the limit is exceeded", |first, _| drop(poll(first.as_mut().expect("set"))), 2),
         ("the client gave up half-way", |first, _| drop(first.take()), 1),
         ("both are gone", |first, kept| drop((first.take(), kept.take())), 1),
@@ -211,11 +242,22 @@ fn r10_nothing_is_remembered_unless_it_is_kept() {
     let mut first = Replay::new(Script::new().bytes(frame).data("d"));
     drop(poll(&mut first));
     assert_eq!(drops.get(), 1);
-    // Kept late, the retry equals what is still to be sent.
-    let kept = keep(&mut first);
-    let rest = read_all(&mut first);
-    assert_eq!(rest, [Heard::Data("d".into())]);
-    assert_eq!(read_all(&mut Replay::restore(kept).expect("whole")), rest);
+}
+
+#[test]
+fn r10_kept_late_the_retry_equals_what_is_still_to_be_sent() {
+    for (length, declared) in [(Knows::Exactly, None), (Knows::Later, None), (Knows::Nothing, Some(5))] {
+        let mut script = Script::new().data("abc").data("de").pending();
+        script.length = length;
+        let mut first = Replay::new(script).declared_length(declared);
+        drop(poll(&mut first));
+        let hint = first.size_hint().exact();
+        let kept = keep(&mut first);
+        assert_eq!(poll(&mut first), Heard::Data("de".into()));
+        let mut second = Replay::restore(kept).expect("the promise is kept");
+        assert_eq!(second.size_hint().exact(), hint);
+        assert_eq!(read_all(&mut second), [Heard::Data("de".into())]);
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) enum Knows {
     Nothing,
     AtLeast,
     Exactly,
+    /// Exactly, once it has been polled.
+    Later,
 }
 
 /// Panics if it is polled after its end or its error.
@@ -136,7 +138,8 @@ impl Body for Script {
 
     fn size_hint(&self) -> SizeHint {
         match self.length {
-            Knows::Nothing => SizeHint::default(),
+            Knows::Later if self.polls.get() > 0 => SizeHint::with_exact(self.left()),
+            Knows::Nothing | Knows::Later => SizeHint::default(),
             Knows::Exactly => SizeHint::with_exact(self.left()),
             Knows::AtLeast => {
                 let mut hint = SizeHint::new();

@@ -1,0 +1,22 @@
+//! Longer answers, each compiled as a test.
+//!
+//! - [`stack`]: where the layer belongs among other tower layers, and why
+//! - [`servers`]: how IdentityServer, SimpleIdServer, Keycloak, Auth0, Entra, Okta and Cognito are configured
+//! - [`errors`]: what can go wrong, and what a program does about it
+//! - [`bad_days`]: what happens when the authorization server is slow, down or wrong
+//! - [`testing`]: tests of your own service, with and without sockets
+
+#[doc = include_str!("guide/stack.md")]
+pub mod stack {}
+
+#[doc = include_str!("guide/servers.md")]
+pub mod servers {}
+
+#[doc = include_str!("guide/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("guide/bad_days.md")]
+pub mod bad_days {}
+
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
