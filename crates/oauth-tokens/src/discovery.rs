@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, after, doubled},
     endpoint_url::{EndpointUrl, PlainHttp},
     json::Object,
-    retry::Attempts,
+    retry::{Attempts, retry_after},
     text::{Secrets, clean},
     timer,
 };
@@ -25,6 +25,8 @@ use crate::{
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 const MIN_AGE: Duration = Duration::from_secs(300);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For all attempts; less than an exchange's deadline, which then still has something to say (T3).
+const DEADLINE: Duration = Duration::from_secs(8);
 /// Nobody waits long for a refresh while stale metadata can serve.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Failures are remembered from one second up to ten, doubling (D4).
@@ -104,7 +106,8 @@ impl Discovery {
             return known;
         }
         let timeout = if stale.is_some() { REFRESH_TIMEOUT } else { ATTEMPT_TIMEOUT };
-        let fetched = self.fetch(http, timeout, stale.is_none()).await;
+        let fetch = self.fetch(http, clock, timeout, stale.is_none());
+        let fetched = timer::timeout(DEADLINE, fetch).await?.unwrap_or_else(|| Err(too_slow(&self.issuer.url)));
         self.remember(fetched, clock)
     }
 
@@ -156,10 +159,16 @@ impl Discovery {
         }
     }
 
-    async fn fetch(&self, http: &HttpClient, timeout: Duration, retry: bool) -> Result<(Metadata, Duration), Error> {
+    async fn fetch(
+        &self,
+        http: &HttpClient,
+        clock: &Clock,
+        timeout: Duration,
+        retry: bool,
+    ) -> Result<(Metadata, Duration), Error> {
         let mut attempts = Attempts::default();
         loop {
-            match self.fetch_once(http, timeout).await {
+            match self.fetch_once(http, clock, timeout).await {
                 Err(error) if retry => attempts.another(error).await?,
                 result => return result,
             }
@@ -167,7 +176,12 @@ impl Discovery {
     }
 
     /// Tries every well-known URL; a place that has no metadata sends on to the next, anything worse ends the search.
-    async fn fetch_once(&self, http: &HttpClient, timeout: Duration) -> Result<(Metadata, Duration), Error> {
+    async fn fetch_once(
+        &self,
+        http: &HttpClient,
+        clock: &Clock,
+        timeout: Duration,
+    ) -> Result<(Metadata, Duration), Error> {
         let mut nothing_there = None;
         for url in self.issuer.well_known_urls() {
             let what = format!("the metadata request to {url}");
@@ -177,8 +191,8 @@ impl Discovery {
                 let age = max_age(&response);
                 return Ok((Metadata::parse(response.body(), &what, &self.issuer)?, age));
             }
-            let retry_after = crate::retry::retry_after(status, response.headers(), std::time::SystemTime::now());
-            let error = unexpected_status(&what, status).with_retry_after(retry_after);
+            let wait = retry_after(status, response.headers(), clock.wall());
+            let error = unexpected_status(&what, status).with_retry_after(wait);
             if !status.is_client_error() || status == StatusCode::TOO_MANY_REQUESTS {
                 return Err(error);
             }
@@ -195,6 +209,12 @@ impl Discovery {
 fn get(url: &EndpointUrl) -> Result<Request<Full<Bytes>>, Error> {
     let request = Request::builder().method(Method::GET).uri(url.uri()).header(header::ACCEPT, "application/json");
     request.body(Full::default()).map_err(|error| Error::config("the metadata request cannot be made").caused_by(error))
+}
+
+fn too_slow(issuer: &EndpointUrl) -> Error {
+    let message =
+        format!("the metadata of {issuer} were not had within {} s; check that the server is up", DEADLINE.as_secs());
+    Error::new(ErrorKind::Timeout, message)
 }
 
 fn unexpected_status(what: &str, status: StatusCode) -> Error {

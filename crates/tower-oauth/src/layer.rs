@@ -7,7 +7,7 @@ use tower_layer::Layer;
 
 use crate::{
     Error, ErrorKind, OAuth, Origin, RequestHead,
-    policy::{Policy, Route, Tokens},
+    policy::{Policy, Route, Selector, Tokens},
 };
 
 /// Puts access tokens on requests to the origins it was told of, and on a 401 renews the token and retries once.
@@ -65,17 +65,15 @@ impl OAuthLayer {
         Ok(Self::new(origin, tokens)?.change(|policy| policy.for_connection = true))
     }
 
-    /// A layer for one origin whose tokens are selected for each request: by a header, by an extension, by its path. For
-    /// a request without tokens the selector has `None`, and the request is refused (R3).
+    /// A layer for these origins whose tokens are selected for each request: by its method, a header, an extension. For a
+    /// request without tokens the selector has `None`, and the request is refused (R3). Requests to other origins pass
+    /// through without a token, and the selector is not asked.
     ///
     /// ```
     /// use tower_oauth::{OAuthLayer, oauth_tokens::TokenCache};
     ///
-    /// #[derive(Clone)]
-    /// struct Writes;
-    ///
     /// let (read, write) = (TokenCache::fixed("r")?, TokenCache::fixed("w")?);
-    /// let layer = OAuthLayer::selecting("https://api.example.com", move |request| {
+    /// let layer = OAuthLayer::selecting(["https://api.example.com"], move |request| {
     ///     Some(if request.method.is_safe() { read.clone() } else { write.clone() })
     /// })?;
     /// # let _ = layer;
@@ -84,16 +82,24 @@ impl OAuthLayer {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and when there is no origin at all.
     pub fn selecting<O>(
-        origin: O,
+        origins: impl IntoIterator<Item = O>,
         select: impl Fn(&RequestHead<'_>) -> Option<TokenCache> + Send + Sync + 'static,
     ) -> Result<Self, Error>
     where
         O: TryInto<Origin>,
         Error: From<O::Error>,
     {
-        Self { policy: Arc::default() }.add(origin.try_into()?, Tokens::Selected(Arc::new(select)))
+        let select: Selector = Arc::new(select);
+        let mut layer = Self { policy: Arc::default() };
+        for origin in origins {
+            layer = layer.add(origin.try_into()?, Tokens::Selected(Arc::clone(&select)))?;
+        }
+        if layer.policy.routes.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "a layer without any origin would never send a token"));
+        }
+        Ok(layer)
     }
 
     /// Another origin, with tokens of its own.

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Ve
 use http_body::Body;
 
 use crate::{
-    NotReplayable, ReplayBody,
+    NotReplayable, Origin, ReplayBody,
     target::{Destination, Located},
 };
 
@@ -21,6 +21,8 @@ impl<R: sealed::Response> ProtectedResponse for R {}
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
+    /// The origin, of those that the layer was told of, to which the request goes.
+    pub origin: &'a Origin,
     /// The method.
     pub method: &'a Method,
     /// The path, without the query.
@@ -32,14 +34,16 @@ pub struct RequestHead<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Body, Extensions, HeaderMap, Located, NotReplayable, RequestHead, StatusCode};
+    use super::{Body, Extensions, HeaderMap, Located, NotReplayable, Origin, RequestHead, StatusCode};
 
     pub trait Request: Sized {
         /// What is held of the request while it is under way, to send it again.
         type Kept;
 
         fn located(&self) -> Located<'_>;
-        fn head(&self) -> RequestHead<'_>;
+        fn path(&self) -> &str;
+        fn headers(&self) -> &HeaderMap;
+        fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a>;
         fn headers_mut(&mut self) -> &mut HeaderMap;
         fn keep(&mut self) -> Option<Self::Kept>;
         fn restore(kept: Self::Kept) -> Result<Self, NotReplayable>;
@@ -75,8 +79,17 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
         Destination::of_uri(self.uri())
     }
 
-    fn head(&self) -> RequestHead<'_> {
+    fn path(&self) -> &str {
+        self.uri().path()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
         RequestHead {
+            origin,
             method: self.method(),
             path: self.uri().path(),
             headers: self.headers(),

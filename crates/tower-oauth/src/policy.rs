@@ -76,24 +76,23 @@ pub(crate) enum Verdict {
 
 impl Policy {
     pub(crate) fn admit<R: sealed::Request>(self: &Arc<Self>, request: &R) -> Admission {
-        let head = request.head();
         let (route, destination) = match request.located() {
             Located::Here(destination) => match self.route(&destination) {
                 Some(route) => (route, destination),
                 None => return Admission::Pass,
             },
             Located::Unmatchable => return Admission::Pass,
-            Located::NoAuthority => match self.connection(head.path) {
+            Located::NoAuthority => match self.connection(request.path()) {
                 Ok(Some(found)) => found,
                 Ok(None) => return Admission::Pass,
                 Err(error) => return Admission::Refuse(error),
             },
         };
         let Route { origin, tokens } = &self.routes[route];
-        if let Err(problem) = destination.check_host(head.headers) {
+        if let Err(problem) = destination.check_host(request.headers()) {
             return Admission::Refuse(host_mismatch(origin, problem));
         }
-        if head.headers.contains_key(AUTHORIZATION) {
+        if request.headers().contains_key(AUTHORIZATION) {
             return if self.refuse_caller_authorization {
                 Admission::Refuse(caller_authorization(origin))
             } else {
@@ -102,7 +101,7 @@ impl Policy {
         }
         let tokens = match tokens {
             Tokens::Cache(cache) => cache.clone(),
-            Tokens::Selected(select) => match select(&head) {
+            Tokens::Selected(select) => match select(&request.head(origin)) {
                 Some(cache) => cache,
                 None => return Admission::Refuse(nothing_selected(origin)),
             },

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 use crate::{
-    NotReplayable,
+    NotReplayable, Origin,
     message::{RequestHead, sealed},
     target::{Destination, Located},
 };
@@ -15,8 +15,17 @@ impl sealed::Request for ::reqwest::Request {
         Destination::of_url(self.url())
     }
 
-    fn head(&self) -> RequestHead<'_> {
-        RequestHead { method: self.method(), path: self.url().path(), headers: self.headers(), extensions: None }
+    fn path(&self) -> &str {
+        self.url().path()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
+        let (method, path, headers) = (self.method(), self.url().path(), self.headers());
+        RequestHead { origin, method, path, headers, extensions: None }
     }
 
     fn headers_mut(&mut self) -> &mut HeaderMap {

@@ -54,13 +54,15 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        // The service that is ready takes the request; its clone, which may not be, waits for the next one.
-        let clone = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, clone);
         match self.policy.admit(&request) {
-            Admission::Pass => ResponseFuture::pass(inner.call(request)),
+            Admission::Pass => ResponseFuture::pass(self.inner.call(request)),
             Admission::Refuse(error) => ResponseFuture::refused(error),
-            Admission::Protect(protection) => ResponseFuture::protected(inner, request, protection),
+            Admission::Protect(protection) => {
+                // The service that is ready takes the request; its clone, which may not be, waits for the next one.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                ResponseFuture::protected(inner, request, protection)
+            }
         }
     }
 }
