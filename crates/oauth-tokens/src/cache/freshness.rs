@@ -21,8 +21,10 @@ const UNKNOWN_LIFETIME: Duration = Duration::from_secs(3600);
 pub(super) struct Entry {
     pub(super) token: AccessToken,
     pub(super) refresh_at: Instant,
-    /// None: until it is rejected.
+    /// A skew before it expires. None: until it is rejected.
     pub(super) usable_until: Option<Instant>,
+    /// When it really expires.
+    expires_at: Option<Instant>,
 }
 
 impl Entry {
@@ -33,16 +35,22 @@ impl Entry {
             token: tokens.access_token.clone(),
             refresh_at: after(since, moments.refresh_in + jitter(moments.spread)),
             usable_until: moments.usable_for.map(|usable| after(since, usable)),
+            expires_at: tokens.expires_in.map(|lifetime| after(since, lifetime)),
         }
     }
 
     /// A token that nothing ever renews.
     pub(super) fn fixed(token: AccessToken, now: Instant) -> Self {
-        Self { token, refresh_at: after(now, Duration::MAX), usable_until: None }
+        Self { token, refresh_at: after(now, Duration::MAX), usable_until: None, expires_at: None }
     }
 
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         self.usable_until.is_none_or(|until| now < until)
+    }
+
+    /// Past its use, and not expired yet: what there is when nothing better can be had.
+    pub(super) fn is_valid(&self, now: Instant) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 }
 

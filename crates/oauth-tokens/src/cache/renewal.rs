@@ -124,8 +124,20 @@ impl Shared {
         self.spawn(&runtime, launch);
     }
 
-    /// Waits for what is needed: joins a renewal, or starts one.
+    /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8).
     pub(super) async fn obtain(self: &Arc<Self>, need: Need<'_>) -> Outcome {
+        let outcome = self.await_renewal(need).await;
+        if let (Err(_), Need::Any) = (&outcome, need)
+            && let Some(entry) = self.current.load().as_ref()
+            && entry.is_valid(self.clock.now())
+        {
+            return Ok(entry.token.clone());
+        }
+        outcome
+    }
+
+    /// Joins a renewal, or starts one.
+    async fn await_renewal(self: &Arc<Self>, need: Need<'_>) -> Outcome {
         for _ in 0..=MAX_TAKE_OVERS {
             self.look_for_new_credential();
             let flight = match self.next_step(need)? {
