@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tokio::time::Instant;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
     Error, ErrorKind, HttpClient,
@@ -27,6 +27,7 @@ const MIN_AGE: Duration = Duration::from_secs(300);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all attempts; less than an exchange's deadline, which then still has something to say (T3).
 const DEADLINE: Duration = Duration::from_secs(8);
+const OVERTAKE_AFTER: Duration = DEADLINE.saturating_add(Duration::from_secs(1));
 /// Nobody waits long for a refresh while stale metadata can serve.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Failures are remembered from one second up to ten, doubling (D4).
@@ -68,9 +69,11 @@ impl Issuer {
 pub(crate) struct Discovery {
     issuer: Issuer,
     cached: Mutex<Cached>,
-    /// Held while fetching: one fetch at a time.
-    turn: tokio::sync::Mutex<()>,
+    /// Held while fetching: one fetch at a time. Replaced by a new one when its holder stands still.
+    turn: Mutex<Arc<Turn>>,
 }
+
+type Turn = tokio::sync::Mutex<()>;
 
 #[derive(Default)]
 struct Cached {
@@ -83,7 +86,7 @@ struct Cached {
 
 impl Discovery {
     pub(crate) fn new(issuer: Issuer) -> Self {
-        Self { issuer, cached: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self { issuer, cached: Mutex::default(), turn: Mutex::default() }
     }
 
     pub(crate) fn issuer(&self) -> &EndpointUrl {
@@ -95,12 +98,11 @@ impl Discovery {
             return known;
         }
         let stale = self.lock().metadata.clone();
-        let _turn = match (&stale, self.turn.try_lock()) {
-            (_, Ok(turn)) => Some(turn),
+        let _turn = match (&stale, self.turn().try_lock_owned()) {
+            (_, Ok(turn)) => turn,
             // Somebody refreshes already, and what there is will do.
             (Some(stale), Err(_)) => return Ok(stale.clone()),
-            // Whoever holds the turn may sit on a runtime that stands still: wait, but not for ever (F13).
-            (None, Err(_)) => timer::timeout(ATTEMPT_TIMEOUT, self.turn.lock()).await?,
+            (None, Err(_)) => self.await_turn().await?,
         };
         if let Some(known) = self.known(clock) {
             return known;
@@ -109,6 +111,25 @@ impl Discovery {
         let fetch = self.fetch(http, clock, timeout, stale.is_none());
         let fetched = timer::timeout(DEADLINE, fetch).await?.unwrap_or_else(|| Err(too_slow(&self.issuer.url)));
         self.remember(fetched, clock)
+    }
+
+    /// Waits for its turn. Whoever holds it has been overtaken when it took longer than a fetch can: it sits on a runtime
+    /// that stands still (F13). The first to notice makes a new turn, and all go on to wait for that.
+    async fn await_turn(&self) -> Result<OwnedMutexGuard<()>, Error> {
+        loop {
+            let turn = self.turn();
+            let held = timer::timeout(OVERTAKE_AFTER, Arc::clone(&turn).lock_owned()).await?;
+            let mut current = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            match held {
+                Some(held) if Arc::ptr_eq(&turn, &current) => return Ok(held),
+                None if Arc::ptr_eq(&turn, &current) => *current = Arc::default(),
+                _ => {}
+            }
+        }
+    }
+
+    fn turn(&self) -> Arc<Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What needs no fetch: fresh metadata, or an error that is still remembered.
@@ -137,7 +158,8 @@ impl Discovery {
                 Ok(metadata)
             }
             Err(error) => {
-                let pause = error.retry_after().unwrap_or_else(|| doubled(FIRST_PAUSE, cached.failures, LONGEST_PAUSE));
+                let pause =
+                    doubled(FIRST_PAUSE, cached.failures, LONGEST_PAUSE).max(error.retry_after().unwrap_or_default());
                 cached.failures = cached.failures.saturating_add(1);
                 cached.refresh_at = Some(after(now, pause));
                 cached.error = Some(error.clone());
@@ -233,7 +255,9 @@ fn max_age(response: &Response<Bytes>) -> Duration {
     let seconds = directives
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok());
+        .filter_map(|directive| directive.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
+        .and_then(|(_, value)| value.trim().trim_matches('"').parse().ok());
     seconds.map_or(MAX_AGE, Duration::from_secs).clamp(MIN_AGE, MAX_AGE)
 }
 

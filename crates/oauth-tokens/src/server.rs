@@ -190,6 +190,11 @@ impl AuthorizationServerBuilder {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the URL is not https (or http to loopback).
     pub fn token_endpoint(self, url: &str) -> Result<AuthorizationServer, Error> {
         let url = self.checked(url, "token endpoint")?;
+        if self.token_endpoint.is_some() || self.metadata_issuer.is_some() {
+            let message = "settings of discovery change nothing for a server that is given by its token endpoint: give its \
+                           issuer, or leave them out";
+            return Err(Error::config(message));
+        }
         Ok(self.build(Place::TokenEndpoint(url)))
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::{
-    Error, NotRetried, RetryOutcome,
+    Error, NotReplayable, NotRetried, RetryOutcome,
     drain::Drain,
     message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
     policy::{Protection, Verdict, authorize},
@@ -62,7 +62,7 @@ pin_project! {
         /// The first attempt was answered 401, and another token is on its way.
         Renew { waiting: Waiting, response: Option<S::Response>, inner: Option<S>, kept: Option<R::Kept> },
         /// Another token is in hand; the inner service is not known to be ready.
-        Ready { retry: Option<Retry<S, R>>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
+        Ready { attempt: Option<Attempt<S, R>>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
         /// All is ready: the first response is read to its end, so that its connection can be used again.
         Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, retry: Option<Retry<S, R>> },
         /// The second attempt is under way: whatever comes is the answer.
@@ -76,6 +76,14 @@ struct Attempt<S, R: ProtectedRequest> {
     protection: Protection,
     token: AccessToken,
     kept: Option<R::Kept>,
+}
+
+impl<S, R: ProtectedRequest> Attempt<S, R> {
+    fn restore(self) -> Result<Retry<S, R>, NotReplayable> {
+        let Self { inner, protection, token, kept } = self;
+        let request = R::restore(kept.ok_or(NotReplayable::Opaque)?)?;
+        Ok(Retry { inner, request, protection, token })
+    }
 }
 
 /// A second attempt, all but sent.
@@ -211,19 +219,15 @@ where
                         Ok(token) => token,
                         Err(cause) => return Poll::Ready(Ok(not_retried(response, NotRetried::NotRenewed(cause)))),
                     };
-                    let request = match R::restore(kept) {
-                        Ok(request) => request,
-                        Err(why) => return Poll::Ready(Ok(not_retried(response, NotRetried::Body(why)))),
-                    };
                     State::Ready {
-                        retry: Some(Retry { inner, request, protection, token }),
+                        attempt: Some(Attempt { inner, protection, token, kept: Some(kept) }),
                         response: Some(response),
                         timer: sleep(READY_WITHIN),
                     }
                 }
 
-                StateProj::Ready { retry, response, timer } => {
-                    let is_ready = match retry.as_mut().map(|retry| retry.inner.poll_ready(cx)) {
+                StateProj::Ready { attempt, response, timer } => {
+                    let is_ready = match attempt.as_mut().map(|attempt| attempt.inner.poll_ready(cx)) {
                         Some(Poll::Ready(result)) => result.is_ok(),
                         Some(Poll::Pending) => {
                             if let Some(timer) = timer {
@@ -233,11 +237,17 @@ where
                         }
                         None => false,
                     };
-                    let Some(response) = response.take() else { return Poll::Ready(Err(already_ended())) };
+                    let (Some(response), Some(attempt)) = (response.take(), attempt.take()) else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
                     if !is_ready {
                         return Poll::Ready(Ok(not_retried(response, NotRetried::NotReady)));
                     }
-                    State::Drain { drain: Drain::new(response.into_body()), retry: retry.take() }
+                    // Last, as it supersedes the first body: until here, all is as if the layer were not there.
+                    match attempt.restore() {
+                        Ok(retry) => State::Drain { drain: Drain::new(response.into_body()), retry: Some(retry) },
+                        Err(why) => return Poll::Ready(Ok(not_retried(response, NotRetried::Body(why)))),
+                    }
                 }
 
                 StateProj::Drain { drain, retry } => {

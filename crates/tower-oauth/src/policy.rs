@@ -82,6 +82,7 @@ impl Policy {
                 None => return Admission::Pass,
             },
             Located::Unmatchable => return Admission::Pass,
+            Located::Tunnel => return Admission::Refuse(no_authority()),
             Located::NoAuthority => match self.connection(request.path()) {
                 Ok(Some(found)) => found,
                 Ok(None) => return Admission::Pass,
@@ -182,7 +183,7 @@ impl Protection {
         match response.came_from() {
             None => false,
             Some(Located::Here(destination)) => !self.origin().covers(&destination),
-            Some(Located::NoAuthority | Located::Unmatchable) => true,
+            Some(Located::NoAuthority | Located::Tunnel | Located::Unmatchable) => true,
         }
     }
 }

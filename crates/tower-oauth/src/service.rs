@@ -27,6 +27,15 @@ impl<S> OAuth<S> {
         Self { inner, policy }
     }
 
+    /// The service that is ready; its clone, which may not be, waits for the next request.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
+    }
+
     /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -56,13 +65,12 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         match self.policy.admit(&request) {
             Admission::Pass => ResponseFuture::pass(self.inner.call(request)),
-            Admission::Refuse(error) => ResponseFuture::refused(error),
-            Admission::Protect(protection) => {
-                // The service that is ready takes the request; its clone, which may not be, waits for the next one.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                ResponseFuture::protected(inner, request, protection)
+            Admission::Refuse(error) => {
+                // What readiness reserved, a permit for example, is given back, as if the request had been sent.
+                self.take_ready();
+                ResponseFuture::refused(error)
             }
+            Admission::Protect(protection) => ResponseFuture::protected(self.take_ready(), request, protection),
         }
     }
 }

@@ -9,8 +9,10 @@ use super::parts::{Scheme, port_number, same_host, split_authority};
 pub enum Located<'a> {
     /// There: to be compared with the origins.
     Here(Destination<'a>),
-    /// It does not say: the URL is not absolute.
+    /// It does not say: the URL is a path.
     NoAuthority,
+    /// It asks for a tunnel (`CONNECT host:port`), whoever is at its other end.
+    Tunnel,
     /// It says so in a way that no origin matches: with userinfo, or a port that is none.
     Unmatchable,
 }
@@ -27,8 +29,10 @@ pub struct Destination<'a> {
 
 impl<'a> Destination<'a> {
     pub(crate) fn of_uri(uri: &'a Uri) -> Located<'a> {
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Located::NoAuthority;
+        let (scheme, authority) = match (uri.scheme_str(), uri.authority()) {
+            (Some(scheme), Some(authority)) => (scheme, authority),
+            (None, Some(_)) => return Located::Tunnel,
+            (_, None) => return Located::NoAuthority,
         };
         // Not `Uri::host` and `Uri::port_u16`: they look past userinfo and past ports that are none.
         match host_and_port(authority.as_str()) {

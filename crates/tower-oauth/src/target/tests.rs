@@ -13,7 +13,7 @@ fn covers(origin: &Origin, url: &str) -> bool {
     let uri: Uri = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
     match Destination::of_uri(&uri) {
         Located::Here(destination) => origin.covers(&destination),
-        Located::NoAuthority => panic!("{url} is absolute"),
+        Located::NoAuthority | Located::Tunnel => panic!("{url} is absolute"),
         Located::Unmatchable => false,
     }
 }

@@ -141,9 +141,13 @@ fn r4_path_prefixes() {
 
 #[test]
 fn r5_requests_without_authority() {
-    for text in ["/", "/v2?x", "*", "api.example.com", "api.example.com:443"] {
+    for text in ["/", "/v2?x", "*"] {
         let uri: Uri = text.parse().expect(text);
         assert!(matches!(Destination::of_uri(&uri), Located::NoAuthority), "{text}");
+    }
+    for text in ["api.example.com", "api.example.com:443"] {
+        let uri: Uri = text.parse().expect(text);
+        assert!(matches!(Destination::of_uri(&uri), Located::Tunnel), "{text}");
     }
 }
 
