@@ -1,1 +1,11 @@
 //! What the tests share.
+pub mod numbered;
+pub mod probe;
+pub mod source;
+pub mod script;
+pub mod steps;
+pub mod wire;
+
+pub mod canned;
+pub mod capture;
+pub mod support;

@@ -167,6 +167,8 @@ pub struct TokenStatus {
     pub renewing: bool,
     /// How many renewals brought a new token so far.
     pub renewals: u64,
+    /// The scope that the server said it granted; it may be less than what was asked for.
+    pub scope: Option<String>,
     /// Why the latest renewal failed. None: it did not.
     pub last_error: Option<Error>,
 }

@@ -67,7 +67,10 @@ impl<'a> Exchange<'a> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.uri().clone();
         *request.headers_mut() = headers;
-        let what = format!("{self}, sent to {url},");
+        let what = match url.to_string() {
+            known if known == server.to_string() => self.to_string(),
+            discovered => format!("{self}, sent to {discovered},"),
+        };
         let response = server.http().send(&url, request, &what, ATTEMPT_TIMEOUT).await?;
         Answer {
             what: &what,

@@ -26,7 +26,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Sends requests to authorization servers over a tower service that you choose, type-erased and cheap to clone.
 ///
 /// With the feature `reqwest` (on by default) there is one ready: rustls with the system's roots, redirects off, connect
-/// timeout 2 s, no proxy for plain http to loopback. With a service of your own, your timeouts, proxies, tracing and
+/// timeout 2 s, no proxy for loopback. With a service of your own, your timeouts, proxies, tracing and
 /// client certificates apply. It must not follow redirects: they would carry the client's secret on (T2).
 ///
 /// ```
@@ -127,12 +127,17 @@ impl HttpClient {
 /// Says why in one line where the cause is well known; the whole chain stays in `source()`.
 fn failure(what: &str, cause: &BoxError) -> String {
     let mut deepest: &dyn std::error::Error = &**cause;
+    let mut chain = deepest.to_string();
     while let Some(next) = deepest.source() {
         deepest = next;
+        chain.push_str(&deepest.to_string());
     }
     let deepest = deepest.to_string().to_ascii_lowercase();
+    let proxy = ["tunnel", "proxy"].iter().any(|word| chain.contains(word));
     let certificate = ["certificate", "unknownissuer", "tls"].iter().any(|word| deepest.contains(word));
-    let hint = if certificate {
+    let hint = if proxy {
+        "the proxy that the environment or the client's settings name could not be reached, or refused"
+    } else if certificate {
         "the server's certificate was not accepted; for a development certificate, give its root to \
          HttpClient::with_root_certificates"
     } else if deepest.contains("refused") {

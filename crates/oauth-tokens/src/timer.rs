@@ -42,6 +42,12 @@ pub(crate) fn runtime() -> Result<Handle, Error> {
     })
 }
 
+/// The runtime that a renewal can be spawned on: one with a timer.
+pub(crate) fn runtime_with_timer() -> Result<Handle, Error> {
+    drop(sleep(Duration::ZERO)?);
+    runtime()
+}
+
 /// Runs a future to its end, or to its panic.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);

@@ -87,7 +87,7 @@ impl std::error::Error for Error {
 
 impl From<InvalidOrigin> for Error {
     fn from(error: InvalidOrigin) -> Self {
-        Self::new(ErrorKind::Config, error.to_string())
+        Self::new(ErrorKind::Config, format!("an origin given to the layer cannot be used: {error}"))
     }
 }
 

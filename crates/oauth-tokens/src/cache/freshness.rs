@@ -13,8 +13,12 @@ use crate::{
 const MAX_WINDOW: Duration = Duration::from_secs(600);
 /// The longest skew between what the server and we call now, travel time included.
 const MAX_SKEW: Duration = Duration::from_secs(10);
+/// What is longer is as good as this, and leaves room to count in.
+const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A server or source that asks for renewals more often than this is not taken at its word.
+const MIN_REFRESH_IN: Duration = Duration::from_secs(1);
 /// How often a token without a lifetime is renewed while it is used.
-const UNKNOWN_LIFETIME: Duration = Duration::from_secs(3600);
+pub(super) const UNKNOWN_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A token, and the moments that matter.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Entry {
     pub(super) usable_until: Option<Instant>,
     /// When it really expires.
     expires_at: Option<Instant>,
+    /// What the server said it granted.
+    pub(super) scope: Option<Box<str>>,
 }
 
 impl Entry {
@@ -35,23 +41,31 @@ impl Entry {
             token: tokens.access_token.clone(),
             refresh_at: after(since, moments.refresh_in + jitter(moments.spread)),
             usable_until: moments.usable_for.map(|usable| after(since, usable)),
-            expires_at: tokens.expires_in.map(|lifetime| after(since, lifetime)),
+            expires_at: tokens.expires_in.map(|lifetime| after(since, lifetime.min(MAX_LIFETIME))),
+            scope: tokens.scope.as_deref().map(Into::into),
         }
     }
 
     /// A token that nothing ever renews.
     pub(super) fn fixed(token: AccessToken, now: Instant) -> Self {
-        Self { token, refresh_at: after(now, Duration::MAX), usable_until: None, expires_at: None }
+        Self { token, refresh_at: after(now, Duration::MAX), usable_until: None, expires_at: None, scope: None }
     }
 
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         self.usable_until.is_none_or(|until| now < until)
     }
 
-    /// Past its use, and not expired yet: what there is when nothing better can be had.
-    pub(super) fn is_valid(&self, now: Instant) -> bool {
-        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    /// How long it takes to expire, past its use: it serves when nothing better can be had.
+    pub(super) fn valid_for(&self, now: Instant) -> Option<Duration> {
+        self.expires_at
+            .map_or(Some(Duration::MAX), |expires_at| expires_at.checked_duration_since(now))
+            .filter(|left| !left.is_zero())
     }
+}
+
+/// A `refresh_in` that can be gone by: neither so short that every call would renew, nor too long to count with.
+pub(super) fn sane_refresh_in(refresh_in: Option<Duration>) -> Option<Duration> {
+    refresh_in.filter(|refresh_in| *refresh_in >= MIN_REFRESH_IN).map(|refresh_in| refresh_in.min(MAX_LIFETIME))
 }
 
 /// The moments of a token, counted from when it was asked for.
@@ -65,19 +79,20 @@ struct Moments {
 
 impl Moments {
     fn of(expires_in: Option<Duration>, refresh_in: Option<Duration>) -> Self {
+        let refresh_in = sane_refresh_in(refresh_in);
         let Some(lifetime) = expires_in else {
             let refresh_in = refresh_in.unwrap_or(UNKNOWN_LIFETIME);
             return Self { refresh_in, spread: refresh_in / 10, usable_for: None };
         };
+        let lifetime = lifetime.min(MAX_LIFETIME);
         let skew = MAX_SKEW.min(lifetime / 20);
+        let usable_for = lifetime - skew;
         let window = MAX_WINDOW.min(lifetime / 5);
         // A `refresh_in` that leaves no window is no help.
-        let refresh_in = refresh_in.filter(|refresh_in| *refresh_in + skew < lifetime).unwrap_or(lifetime - window);
-        Self {
-            refresh_in,
-            spread: ((lifetime - refresh_in) / 2).min(refresh_in / 2),
-            usable_for: Some(lifetime - skew),
-        }
+        let refresh_in = refresh_in.filter(|refresh_in| *refresh_in < usable_for).unwrap_or(lifetime - window);
+        // Half of the window, but never so much that the token has had its use by then.
+        let spread = ((lifetime - refresh_in) / 2).min(usable_for - refresh_in).min(refresh_in / 2);
+        Self { refresh_in, spread, usable_for: Some(usable_for) }
     }
 }
 
@@ -101,6 +116,8 @@ mod tests {
             (Some(s(3600)), Some(s(60)), s(60), s(30), Some(s(3590))),
             (Some(s(3600)), Some(s(3600)), s(3000), s(300), Some(s(3590))),
             (Some(s(3600)), Some(s(7200)), s(3000), s(300), Some(s(3590))),
+            (Some(s(3600)), Some(s(3585)), s(3585), s(5), Some(s(3590))),
+            (Some(s(3600)), Some(s(0)), s(3000), s(300), Some(s(3590))),
             (Some(s(0)), None, s(0), s(0), Some(s(0))),
             (None, None, s(3600), s(360), None),
             (None, Some(s(60)), s(60), s(6), None),

@@ -62,7 +62,7 @@ impl StormGuard {
                 ));
             }
             // Long over: what was then says nothing of now.
-            Some(hold) if now.saturating_duration_since(hold.until) > LONGEST_HOLD => 0,
+            Some(hold) if hold.is_long_over(now) => 0,
             Some(hold) => hold.times,
             None => 0,
         };
@@ -94,19 +94,27 @@ impl StormGuard {
         self.engaged.load(Relaxed)
     }
 
-    /// A call succeeded: nothing is held there any more, unless it was a late answer to the token that was rejected.
-    pub(super) fn accepted(&self, name: &str, token: &AccessToken) {
+    /// A call with the current token succeeded: nothing is held there any more, unless that is the token that was rejected.
+    pub(super) fn accepted(&self, name: &str, token: &AccessToken, now: Instant) {
         let mut origins = self.lock();
-        if let Some(origin) = origins.get_mut(name)
-            && origin.hold.as_ref().is_some_and(|hold| hold.rejected != *token)
-        {
-            origin.hold = None;
+        for (origin, Origin { hold, .. }) in origins.iter_mut() {
+            let cured = hold.as_ref().is_some_and(|hold| &**origin == name && hold.rejected != *token);
+            let long_over = hold.as_ref().is_some_and(|hold| hold.is_long_over(now));
+            if cured || long_over {
+                *hold = None;
+            }
         }
         self.engaged.store(origins.values().any(|origin| origin.hold.is_some()), Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Origin>> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hold {
+    fn is_long_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.until) > LONGEST_HOLD
     }
 }
 

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::renewal::Flight;
+use super::{
+    freshness::{UNKNOWN_LIFETIME, sane_refresh_in},
+    renewal::Flight,
+};
 use crate::{
-    Error, TokenSet,
+    Error,
     clock::{after, doubled, jitter},
 };
 
@@ -42,10 +45,17 @@ impl Ledger {
         self.background_after = None;
     }
 
-    /// The server handed out the token that we had (F9).
-    pub(super) fn unchanged(&mut self, tokens: &TokenSet, now: Instant) {
+    /// The server handed out the token that we had (F9), which can be used for so long.
+    pub(super) fn unchanged(&mut self, refresh_in: Option<Duration>, usable_for: Option<Duration>, now: Instant) {
         self.failure = None;
-        let pause = tokens.refresh_in.unwrap_or_else(|| self.background_pause());
+        let back_off = self.background_pause();
+        let pause = match (sane_refresh_in(refresh_in), usable_for) {
+            // Not so late that the token has had its use by then.
+            (Some(refresh_in), Some(usable_for)) => refresh_in.min(usable_for / 2).max(back_off),
+            (Some(refresh_in), None) => refresh_in,
+            (None, Some(_)) => back_off,
+            (None, None) => UNKNOWN_LIFETIME,
+        };
         self.background_after = Some(after(now, pause));
         self.fruitless = self.fruitless.saturating_add(1);
     }

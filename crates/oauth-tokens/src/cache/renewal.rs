@@ -1,6 +1,7 @@
 //! One detached renewal at a time, shared by all who wait for it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::Duration,
 };
@@ -55,6 +56,8 @@ pub(super) struct Shared {
 pub(super) struct Flight {
     id: u64,
     started: Instant,
+    /// The origin whose rejection caused it.
+    origin: Option<Box<str>>,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -64,8 +67,6 @@ type Outcome = Result<AccessToken, Error>;
 struct Launch {
     id: u64,
     publish: watch::Sender<Option<Outcome>>,
-    /// The origin whose rejection caused it.
-    origin: Option<Box<str>>,
 }
 
 enum Step {
@@ -110,13 +111,15 @@ impl Shared {
 
     fn renew_in_background(self: &Arc<Self>, now: Instant) {
         // Without a runtime the token serves on; whoever holds the lock sees to the renewal already.
-        let Ok(runtime) = timer::runtime() else { return };
+        let Ok(runtime) = timer::runtime_with_timer() else { return };
         let mut ledger = match self.ledger.try_lock() {
             Ok(ledger) => ledger,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if live_flight(&mut ledger, now).is_some() || !ledger.may_renew_in_background(now) {
+        // Looked at under the lock: a renewal may have ended since the caller looked.
+        let is_due = self.current.load().as_ref().is_some_and(|entry| now >= entry.refresh_at);
+        if !is_due || self.live_flight(&mut ledger, now).is_some() || !ledger.may_renew_in_background(now) {
             return;
         }
         let (_, launch) = launch(&mut ledger, None, now);
@@ -124,16 +127,23 @@ impl Shared {
         self.spawn(&runtime, launch);
     }
 
-    /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8).
+    /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8); and nobody
+    /// waits so long for a better one that it does.
     pub(super) async fn obtain(self: &Arc<Self>, need: Need<'_>) -> Outcome {
-        let outcome = self.await_renewal(need).await;
-        if let (Err(_), Need::Any) = (&outcome, need)
-            && let Some(entry) = self.current.load().as_ref()
-            && entry.is_valid(self.clock.now())
-        {
-            return Ok(entry.token.clone());
+        let Some((token, left)) = self.last_resort(need) else {
+            return self.await_renewal(need).await;
+        };
+        match timer::timeout(left / 2, self.await_renewal(need)).await {
+            Ok(Some(Ok(renewed))) => Ok(renewed),
+            _ => Ok(token),
         }
-        outcome
+    }
+
+    /// A token that is past its use, but has not expired.
+    fn last_resort(&self, need: Need<'_>) -> Option<(AccessToken, Duration)> {
+        let current = self.current.load();
+        let entry = current.as_ref().filter(|_| matches!(need, Need::Any))?;
+        Some((entry.token.clone(), entry.valid_for(self.clock.now())?))
     }
 
     /// Joins a renewal, or starts one.
@@ -162,28 +172,29 @@ impl Shared {
     }
 
     fn next_step(self: &Arc<Self>, need: Need<'_>) -> Result<Step, Error> {
-        let runtime = timer::runtime()?;
+        let runtime = timer::runtime_with_timer()?;
         let now = self.clock.now();
         let mut ledger = self.lock();
         // Looked at under the lock: a renewal may have ended since the caller looked.
-        if let Some(entry) = self.current.load().as_ref()
-            && entry.is_usable(now)
-            && need.is_met_by(&entry.token)
-        {
-            return Ok(Step::Have(entry.token.clone()));
+        let current = self.current.load();
+        let usable = current.as_ref().filter(|entry| entry.is_usable(now)).map(|entry| &entry.token);
+        if let Some(token) = usable.filter(|token| need.is_met_by(token)) {
+            return Ok(Step::Have(token.clone()));
         }
-        if let Some(flight) = live_flight(&mut ledger, now) {
+        if let Some(flight) = self.live_flight(&mut ledger, now) {
             return Ok(Step::Wait(flight));
         }
         if let Some(error) = ledger.remembered_error(now) {
             return Err(error.clone());
         }
         let origin = match need {
-            Need::Any => None,
-            Need::Instead { of, origin } => {
+            // What would be used otherwise has been rejected: that is what the guard is for.
+            Need::Instead { of, origin } if usable == Some(of) => {
                 self.guard.admit(origin, of, now)?;
                 Some(origin.into())
             }
+            // Anybody would renew now, whatever was rejected before.
+            Need::Instead { .. } | Need::Any => None,
         };
         let (flight, launch) = launch(&mut ledger, origin, now);
         drop(ledger);
@@ -196,15 +207,19 @@ impl Shared {
         let shared = Arc::clone(self);
         runtime.spawn(async move {
             let since = shared.clock.now();
+            // Before the exchange reads the credential: one that changes meanwhile is a new one.
+            let fingerprint = shared.fingerprint();
             let result = shared.fetch().await;
-            if let Some(outcome) = shared.settle(&launch, since, result) {
+            if let Some(outcome) = shared.settle(launch.id, since, fingerprint, result) {
                 launch.publish.send_replace(Some(outcome));
             }
         });
     }
 
     async fn fetch(&self) -> Result<TokenSet, Error> {
-        match timer::catch_panic(timer::timeout(DEADLINE, self.source.fetch())).await {
+        // The source is called inside, too: it may panic before it has made its future.
+        let fetch = async { timer::timeout(DEADLINE, self.source.fetch()).await };
+        match timer::catch_panic(fetch).await {
             Some(Ok(Some(result))) => result,
             Some(Ok(None)) => {
                 let message = format!("the token source did not answer within {} ms", DEADLINE.as_millis());
@@ -215,27 +230,41 @@ impl Shared {
         }
     }
 
+    fn fingerprint(&self) -> Option<u64> {
+        catch_unwind(AssertUnwindSafe(|| self.source.credential_fingerprint())).unwrap_or_default()
+    }
+
     /// Publishes what a renewal brought. None: it was superseded, and nobody waits for it any more.
-    fn settle(&self, launch: &Launch, since: Instant, result: Result<TokenSet, Error>) -> Option<Outcome> {
-        let fingerprint = result.is_err().then(|| self.source.credential_fingerprint()).flatten();
+    fn settle(
+        &self,
+        id: u64,
+        since: Instant,
+        fingerprint: Option<u64>,
+        result: Result<TokenSet, Error>,
+    ) -> Option<Outcome> {
         let now = self.clock.now();
         let mut ledger = self.lock();
-        if ledger.flight.as_ref().is_none_or(|flight| flight.id != launch.id) {
-            return None;
-        }
-        ledger.flight = None;
+        let flight = ledger.flight.take_if(|flight| flight.id == id)?;
+        let first_failure = ledger.last_error().is_none();
         let outcome = result.and_then(|tokens| self.publish(&mut ledger, &tokens, since, now));
-        if let Err(error) = &outcome {
-            if ledger.last_error().is_none() {
-                tracing::warn!(%error, "an access token could not be renewed");
-            }
-            ledger.failed(error.clone(), fingerprint, now);
+        match &outcome {
+            Ok(_) => {}
+            // It says nothing of the server, and another runtime may fare better.
+            Err(error) if error.kind() == ErrorKind::NoRuntime => {}
+            Err(error) => ledger.failed(error.clone(), fingerprint, now),
         }
-        if let Some(origin) = &launch.origin {
+        if let Some(origin) = &flight.origin {
             match &outcome {
                 Ok(_) => self.guard.renewed(origin, now),
                 Err(_) => self.guard.failed(origin, now),
             }
+        }
+        drop(ledger);
+        // Not under the lock: whoever listens may look at the cache.
+        if let Err(error) = &outcome
+            && first_failure
+        {
+            tracing::warn!(%error, "an access token could not be renewed");
         }
         Some(outcome)
     }
@@ -247,7 +276,8 @@ impl Shared {
             && current.is_usable(now)
         {
             // Not a renewal: what was known of the token stays (F9).
-            ledger.unchanged(tokens, now);
+            let usable_for = current.usable_until.map(|until| until.saturating_duration_since(now));
+            ledger.unchanged(tokens.refresh_in, usable_for, now);
             return Ok(current.token.clone());
         }
         if !entry.is_usable(now) {
@@ -263,21 +293,38 @@ impl Shared {
     fn give_up_on(&self, id: u64) {
         let mut ledger = self.lock();
         if ledger.flight.as_ref().is_some_and(|flight| flight.id == id) {
-            ledger.flight = None;
+            self.forget_flight(&mut ledger);
+        }
+    }
+
+    /// The renewal that runs, if somebody still drives it; one that nobody drives is forgotten.
+    fn live_flight(&self, ledger: &mut Ledger, now: Instant) -> Option<Flight> {
+        let flight = ledger.flight.as_ref()?;
+        let dropped = flight.outcome.has_changed().is_err();
+        if dropped || now.saturating_duration_since(flight.started) >= TAKE_OVER_AFTER {
+            self.forget_flight(ledger);
+        }
+        ledger.flight.clone()
+    }
+
+    /// A renewal that never ended is held against no origin.
+    fn forget_flight(&self, ledger: &mut Ledger) {
+        if let Some(origin) = ledger.flight.take().and_then(|flight| flight.origin) {
+            self.guard.failed(&origin, self.clock.now());
         }
     }
 
     /// After a permanent error, a credential that changed is worth a new attempt at once.
     fn look_for_new_credential(&self) {
         if self.lock().should_look_for_new_credential(self.clock.now()) {
-            let fingerprint = self.source.credential_fingerprint();
+            let fingerprint = self.fingerprint();
             self.lock().saw_credential(fingerprint);
         }
     }
 
     pub(super) fn accepted(&self, origin: &str, token: &AccessToken) {
-        if self.guard.is_engaged() {
-            self.guard.accepted(origin, token);
+        if self.guard.is_engaged() && self.current.load().as_ref().is_some_and(|entry| entry.token == *token) {
+            self.guard.accepted(origin, token, self.clock.now());
         }
     }
 
@@ -291,8 +338,9 @@ impl Shared {
             usable: entry.is_some_and(|entry| entry.is_usable(now)),
             expires_in: entry.and_then(|entry| entry.usable_until).map(left),
             refresh_in: entry.map(|entry| left(entry.refresh_at)),
-            renewing: live_flight(&mut ledger, now).is_some(),
+            renewing: self.live_flight(&mut ledger, now).is_some(),
             renewals: ledger.renewals,
+            scope: entry.and_then(|entry| entry.scope.as_deref()).map(str::to_owned),
             last_error: ledger.last_error().cloned(),
         }
     }
@@ -302,23 +350,13 @@ impl Shared {
     }
 }
 
-/// The renewal that runs, if somebody still drives it; one that nobody drives is forgotten.
-fn live_flight(ledger: &mut Ledger, now: Instant) -> Option<Flight> {
-    let flight = ledger.flight.as_ref()?;
-    let dropped = flight.outcome.has_changed().is_err();
-    if dropped || now.saturating_duration_since(flight.started) >= TAKE_OVER_AFTER {
-        ledger.flight = None;
-    }
-    ledger.flight.clone()
-}
-
 fn launch(ledger: &mut Ledger, origin: Option<Box<str>>, now: Instant) -> (Flight, Launch) {
     ledger.flights += 1;
     let id = ledger.flights;
     let (publish, outcome) = watch::channel(None);
-    let flight = Flight { id, started: now, outcome };
+    let flight = Flight { id, started: now, origin, outcome };
     ledger.flight = Some(flight.clone());
-    (flight, Launch { id, publish, origin })
+    (flight, Launch { id, publish })
 }
 
 impl Flight {

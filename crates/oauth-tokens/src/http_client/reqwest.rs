@@ -79,7 +79,7 @@ struct Reqwest {
 #[derive(Clone)]
 struct Clients {
     anywhere: Client,
-    /// Plain http to this machine: no proxy from the environment sees it (T12), and `localhost` is this machine (T1).
+    /// To this machine: no proxy from the environment sees it (T12), and `localhost` is this machine (T1).
     loopback: Client,
 }
 
@@ -115,8 +115,7 @@ impl Exchange for Reqwest {
         let clients = self.clients();
         Box::pin(async move {
             let clients = clients.map_err(SendError::Failed)?;
-            let plain = request.uri().scheme_str() == Some("http");
-            let client = if plain && is_loopback(request.uri()) { clients.loopback } else { clients.anywhere };
+            let client = if is_loopback(request.uri()) { clients.loopback } else { clients.anywhere };
             // The URL is left out of the error: it is in the message, checked, and a query may hold a key.
             let failed = |error: reqwest::Error| SendError::Failed(error.without_url().into());
             let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(failed)?;

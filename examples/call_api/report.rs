@@ -1,0 +1,238 @@
+//! What went wrong, in words, and what to try.
+
+use std::fmt::Write;
+
+use anyhow::Error;
+use examples::chain;
+use http::{HeaderMap, StatusCode, header::LOCATION};
+use reqwest::Response;
+use tower_oauth::{
+    NotRetried, RetryOutcome,
+    challenge::{self, Challenge},
+    oauth_tokens::{self, ErrorKind},
+};
+
+use crate::args::{Args, Auth};
+
+/// An error with all its causes, and what to try in terms of this program's options.
+pub(crate) fn failure(error: &Error, args: &Args) -> String {
+    let mut text = format!("error: {}", chain(error.as_ref()));
+    let token_error = error.chain().find_map(|cause| cause.downcast_ref::<oauth_tokens::Error>());
+    let hint = match token_error {
+        Some(error) => about_token(error, args),
+        None => about_transport(&text),
+    };
+    if let Some(hint) = hint.filter(|hint| !text.contains(hint.as_str())) {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    text
+}
+
+fn about_token(error: &oauth_tokens::Error, args: &Args) -> Option<String> {
+    if let Some(oauth) = error.oauth() {
+        return about_oauth_error(&oauth.code, args);
+    }
+    let hint = match error.kind() {
+        ErrorKind::IssuerMismatch => "give --issuer exactly as the server spells it, slash at the end or not",
+        ErrorKind::MissingEndpoint | ErrorKind::InvalidEndpoint => "give the --token-endpoint instead of the --issuer",
+        ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse => return about_strange_answer(error, args),
+        ErrorKind::Config | ErrorKind::Credential => return None,
+        _ => return about_transport(&chain(error)),
+    };
+    Some(hint.to_owned())
+}
+
+/// The server answered, but as no authorization server would.
+fn about_strange_answer(error: &oauth_tokens::Error, args: &Args) -> Option<String> {
+    let hint = match error.status() {
+        Some(StatusCode::FORBIDDEN) => {
+            "the server does not say why; check --client-id and the secret first, then what stands between here and there: \
+             a VPN, a list of allowed addresses, a gateway"
+        }
+        Some(status) if status.is_server_error() => {
+            "the server, or a gateway before it, has trouble of its own; try later"
+        }
+        _ if args.issuer.is_some() => {
+            "is --issuer the issuer? It is the part of the metadata's URL before /.well-known; if the server has no metadata, \
+             give its --token-endpoint instead"
+        }
+        _ => "is --token-endpoint the token endpoint? A slash at its end can matter",
+    };
+    Some(hint.to_owned())
+}
+
+fn about_oauth_error(code: &str, args: &Args) -> Option<String> {
+    let hint = match code {
+        "invalid_client" => {
+            let other = if args.auth == Auth::Basic { "--auth post" } else { "--auth basic" };
+            return Some(format!(
+                "check --client-id and {}; if both are right, the server may want them in another way: try {other}",
+                args.secret_place()
+            ));
+        }
+        "invalid_scope" => "check --scope: the server must know it, and the client must be allowed to ask for it",
+        "invalid_target" => "check --resource: the server must know it, and some take only one",
+        "invalid_request" if args.auth == Auth::RawBasic => {
+            "this server may want id and secret encoded: try --auth basic"
+        }
+        "invalid_request" => {
+            "some servers need --scope, --resource or --audience; a client id or secret with odd characters may need --auth post"
+        }
+        "unauthorized_client" => "allow the client-credentials grant for this client at the server",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn about_transport(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let hint = if text.contains("certificate") || text.contains("unknownissuer") {
+        "is that a development certificate, or one of your company's? Give its root with --ca-cert FILE"
+    } else if text.contains("tunnel") {
+        "that failed at a proxy, which the environment names (HTTPS_PROXY, ALL_PROXY); to go past it, put the host into NO_PROXY"
+    } else if text.contains("connection refused") {
+        "nothing listens there: check host and port, and that the server runs"
+    } else if text.contains("timed out") {
+        "the server is down, busy, or behind a firewall"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}
+
+/// How a 401 was dealt with, at the end of a line.
+pub(crate) fn retried(response: &Response) -> &'static str {
+    match response.extensions().get() {
+        Some(RetryOutcome::Retried) => " (the first token got 401; this is the answer to a renewed one)",
+        _ => "",
+    }
+}
+
+/// The answer, without its body.
+pub(crate) struct Ending {
+    pub(crate) status: StatusCode,
+    pub(crate) body_bytes: usize,
+    headers: HeaderMap,
+    outcome: Option<RetryOutcome>,
+}
+
+impl Ending {
+    pub(crate) fn of(response: &Response) -> Self {
+        Self {
+            status: response.status(),
+            body_bytes: 0,
+            headers: response.headers().clone(),
+            outcome: response.extensions().get().cloned(),
+        }
+    }
+}
+
+/// Why the API's answer is no success. None: it is one.
+pub(crate) fn explain(ending: &Ending, args: &Args) -> Option<String> {
+    let lines = match ending.status {
+        status if status.is_success() => return None,
+        StatusCode::UNAUTHORIZED => about_401(ending, args),
+        StatusCode::FORBIDDEN => about_403(ending),
+        status if status.is_redirection() => about_redirect(ending),
+        status => vec![format!("the API answered {status}; that is not about the token")],
+    };
+    Some(format!("error: {}", lines.join("\n")))
+}
+
+fn about_401(ending: &Ending, args: &Args) -> Vec<String> {
+    let mut lines = match &ending.outcome {
+        Some(_) => vec!["the API answered 401: it does not accept the token".to_owned()],
+        None => vec![format!(
+            "a redirect led away from {}, and there the answer is 401; the token does not go there",
+            args.url.origin().ascii_serialization()
+        )],
+    };
+    lines.extend(challenges(&ending.headers));
+    lines.push(match &ending.outcome {
+        Some(RetryOutcome::Retried) => {
+            "  a renewed token got 401, too, so it is not about a token that expired or was revoked\n\
+             hint: the API may want a token of another issuer, or for another audience: compare what it wants with \
+             --show-token, and ask for it by --audience, --resource or --scope"
+                .to_owned()
+        }
+        Some(RetryOutcome::NotRetried(why)) => format!("  it was not tried again: {}", not_retried(why)),
+        None => "hint: if that place is meant to get a token, call it directly".to_owned(),
+    });
+    lines
+}
+
+fn about_403(ending: &Ending) -> Vec<String> {
+    let mut lines = vec!["the API answered 403: it knows who is calling, and says no".to_owned()];
+    let challenges_of = challenge::parse(&ending.headers);
+    if let Some(scope) = challenges_of.iter().find(|found| found.error() == Some("insufficient_scope")) {
+        lines.extend(challenges(&ending.headers));
+        lines.push(match scope.scope() {
+            Some(wanted) => format!("hint: ask for the scope with --scope {:?}", printable(wanted)),
+            None => "hint: the token lacks a scope; ask for it with --scope".to_owned(),
+        });
+        return lines;
+    }
+    if challenges_of.is_empty() && ending.body_bytes == 0 {
+        lines = vec!["the API answered an empty 403: no body and no challenge, so it does not say why".to_owned()];
+        lines.push(
+            "hint: some servers answer this where 401 is meant; then the token is what they reject. Else it is a gateway or \
+             filter in front of the API, or a permission that the client lacks"
+                .to_owned(),
+        );
+        return lines;
+    }
+    lines.extend(challenges(&ending.headers));
+    lines.push(
+        "hint: another token of the same kind would fare no better; give the client the permission it lacks".to_owned(),
+    );
+    lines
+}
+
+fn about_redirect(ending: &Ending) -> Vec<String> {
+    let location = ending.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+    vec![format!(
+        "the API answered {} to {}, which cannot be followed (from https to http, or nowhere)",
+        ending.status,
+        printable(location)
+    )]
+}
+
+fn challenges(headers: &HeaderMap) -> Vec<String> {
+    let found = challenge::parse(headers);
+    if found.is_empty() {
+        return vec!["  it does not say why (no readable WWW-Authenticate header)".to_owned()];
+    }
+    found.iter().map(in_words).collect()
+}
+
+fn in_words(challenge: &Challenge) -> String {
+    let mut text = format!("  it asks for {}", printable(challenge.scheme()));
+    for (name, value) in challenge.params() {
+        let _ = write!(text, ", {}: {}", printable(name), printable(value));
+    }
+    text
+}
+
+fn not_retried(why: &NotRetried) -> String {
+    match why {
+        NotRetried::OtherScheme => "it asks for other credentials than an access token; is the URL right, and is it the API that answers there?".to_owned(),
+        NotRetried::InsufficientScope => {
+            "the token lacks a scope, and another one would lack it, too; use --scope".to_owned()
+        }
+        NotRetried::InsufficientUserAuthentication => "it wants a user to sign in again".to_owned(),
+        NotRetried::InvalidRequest => "it says that the request itself is wrong".to_owned(),
+        NotRetried::UnknownError => "the error it names is none that a new token cures".to_owned(),
+        NotRetried::Body(why) => why.to_string(),
+        NotRetried::NotRenewed(error) => chain(error),
+        NotRetried::Elsewhere => "the answer came from another origin".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Text of a server's, without what could play tricks on a terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(300)
+        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
+        .collect()
+}
