@@ -322,7 +322,7 @@ impl Metadata {
         };
         let text = value.as_str().ok_or_else(|| invalid("it is not a string"))?;
         let url = EndpointUrl::parse(text, self.plain_http).map_err(invalid)?;
-        if self.issuer.is_https() && !self.issuer.is_loopback() && url.is_loopback() {
+        if self.issuer.is_https() && !self.issuer.is_loopback() && url.may_be_loopback() {
             return Err(invalid("it is on this very machine, and the issuer is not"));
         }
         if self.issuer.is_https() && !url.is_https() {

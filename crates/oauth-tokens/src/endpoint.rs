@@ -53,7 +53,8 @@ impl<'a> Exchange<'a> {
         let url = server.find_token_endpoint().await?;
         let mut secrets = Secrets::default();
         let mut full = Form::new().with("grant_type", self.grant_type);
-        for (_, value) in form.iter() {
+        secrets.add_query(url.uri().query());
+        for (_, value) in form.iter().chain(self.parameters.iter().filter(|(name, _)| !is_public(name))) {
             secrets.add(value);
         }
         full.merge(form)?;
@@ -117,6 +118,11 @@ impl<'a> Exchange<'a> {
         .instrument(span)
         .await
     }
+}
+
+/// What a server may repeat in its errors, and should: it names what is wrong. Extra parameters may be keys.
+fn is_public(parameter: &str) -> bool {
+    matches!(parameter, "scope" | "resource" | "audience")
 }
 
 impl fmt::Display for Exchange<'_> {

@@ -34,6 +34,9 @@ impl EndpointUrl {
         if authority.host().is_empty() || (authority.port_u16().is_none() && authority.as_str() != authority.host()) {
             return Err("its host or port cannot be read");
         }
+        if is_disguised_address(authority.host()) {
+            return Err("its host is an IP address in no canonical form: write all four decimal numbers");
+        }
         let url = Self { text: text.to_owned(), uri };
         match url.uri.scheme_str() {
             Some("https") => Ok(url),
@@ -62,13 +65,33 @@ impl EndpointUrl {
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(&self.uri)
     }
+
+    /// Whatever may lead to this very machine: more than what is trusted to (D5).
+    pub(crate) fn may_be_loopback(&self) -> bool {
+        let host = self.uri.host().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+        let unspecified = address(&host).is_some_and(|address| address.is_unspecified());
+        self.is_loopback() || unspecified || host == "localhost" || host.ends_with(".localhost")
+    }
+}
+
+/// An IPv4 address as old resolvers read it, `127.1` or `0x7f000001`: what it leads to is anybody's guess.
+fn is_disguised_address(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
+        || hex.is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    numeric && address(host).is_none()
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.ok().map(|address| address.to_canonical())
 }
 
 /// A literal loopback address or `localhost`.
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for EndpointUrl {
@@ -124,6 +147,11 @@ mod tests {
             "https://id.example.com\\@evil.example/",
             "https://id.example.com:99999/",
             "https://id.example.com:/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://0177.0.0.1/",
+            "https://127.0.0.1./",
         ];
         for url in refused {
             assert!(EndpointUrl::parse(url, PlainHttp::LoopbackOnly).is_err(), "{url}");

@@ -147,7 +147,10 @@ fn is_absolute_uri(text: &str) -> bool {
     let mut bytes = scheme.bytes();
     let scheme_is_right = bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let hierarchical_is_right = !text[scheme.len()..].starts_with("://") || text.parse::<Uri>().is_ok();
+    let hierarchical_is_right = !text[scheme.len()..].starts_with("://")
+        || text
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.authority().is_none_or(|authority| !authority.as_str().contains('@')));
     scheme_is_right && hierarchical_is_right && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
@@ -157,8 +160,9 @@ impl<G: Grant> fmt::Debug for TokenRequest<G> {
             .field("client", &self.client)
             .field("grant", &self.grant.grant_type())
             .field("scopes", &self.scopes)
-            .field("resources", &self.resources)
-            .field("audience", &self.audience)
+            // Only how many: until they are checked, URLs may hold a password.
+            .field("resources", &self.resources.len())
+            .field("audience", &self.audience.is_some())
             .field("extra", &self.extra)
             .finish()
     }

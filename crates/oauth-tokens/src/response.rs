@@ -89,7 +89,10 @@ impl Answer<'_> {
 
     fn unexpected(&self) -> String {
         let content_type = match self.headers.get(CONTENT_TYPE).map(|value| value.to_str()) {
-            Some(Ok(value)) => format!("content type {:?}", clean(value, self.secrets)),
+            Some(Ok(value)) => match media_type(value) {
+                Some(known) => format!("content type {:?}", clean(known, self.secrets)),
+                None => "an odd content type".to_owned(),
+            },
             _ => "no content type".to_owned(),
         };
         let hint = match self.status.as_u16() {
@@ -108,6 +111,15 @@ impl Answer<'_> {
             self.body.len()
         )
     }
+}
+
+/// The media type without parameters, if its first half is a registered one: what else a server writes there is no help,
+/// and might be an echo.
+fn media_type(content_type: &str) -> Option<&str> {
+    let essence = content_type.split(';').next()?.trim();
+    let (kind, _) = essence.split_once('/')?;
+    let kinds = ["application", "audio", "font", "image", "message", "model", "multipart", "text", "video"];
+    kinds.iter().any(|known| known.eq_ignore_ascii_case(kind)).then_some(essence)
 }
 
 fn token_set(object: &Object) -> Result<TokenSet, String> {

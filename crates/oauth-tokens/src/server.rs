@@ -134,7 +134,7 @@ impl fmt::Debug for AuthorizationServer {
 }
 
 /// Settings of an [`AuthorizationServer`]; see [`AuthorizationServer::via`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct AuthorizationServerBuilder {
     http: HttpClient,
@@ -175,6 +175,9 @@ impl AuthorizationServerBuilder {
         if url.uri().query().is_some() {
             return Err(Error::config(format!("the issuer {url} cannot be used: an issuer has no query")));
         }
+        if self.metadata_issuer.as_ref().is_some_and(|issuer| issuer.contains('@')) {
+            return Err(Error::config("the accepted issuer cannot be used: it holds a user name or a password"));
+        }
         let token_endpoint = match &self.token_endpoint {
             Some(endpoint) => Some(self.checked(endpoint, "token endpoint")?),
             None => None,
@@ -206,5 +209,16 @@ impl AuthorizationServerBuilder {
 
     fn build(self, place: Place) -> AuthorizationServer {
         AuthorizationServer(Arc::new(Inner { http: self.http, clock: Clock::new(), place }))
+    }
+}
+
+/// URLs are not shown: until they are checked, they may hold a password.
+impl fmt::Debug for AuthorizationServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServerBuilder")
+            .field("plain_http", &self.plain_http)
+            .field("accepts_other_issuer", &self.metadata_issuer.is_some())
+            .field("overrides_token_endpoint", &self.token_endpoint.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -14,13 +14,25 @@ pub(crate) struct Secrets(Vec<Zeroizing<String>>);
 
 impl Secrets {
     pub(crate) fn add(&mut self, secret: &str) {
-        for form in [secret.to_owned(), crate::form::encode(secret)] {
+        let encoded = crate::form::encode(secret);
+        let with_plus = encoded.replace("%20", "+");
+        // What servers write of what they have read: as it was, and by encoders of other habits.
+        for form in [secret.to_owned(), lower_hex(&encoded), lower_hex(&with_plus), encoded, with_plus] {
             if !form.is_empty() && !self.0.iter().any(|known| **known == form) {
                 self.0.push(Zeroizing::new(form));
             }
         }
         // The longest first: a secret that holds another one disappears whole.
         self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// A URL's query, and each value in it: some gateways ask for a key there.
+    pub(crate) fn add_query(&mut self, query: Option<&str>) {
+        let query = query.unwrap_or_default();
+        self.add(query);
+        for value in query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value) {
+            self.add(value);
+        }
     }
 
     fn redact(&self, text: &str) -> String {
@@ -30,6 +42,17 @@ impl Secrets {
         }
         text
     }
+}
+
+/// `%2F` as `%2f`.
+fn lower_hex(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |mut text, part| {
+        let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        let _ = write!(text, "%{}{rest}", hex.to_ascii_lowercase());
+        text
+    })
 }
 
 fn replace(text: &str, secret: &str) -> String {
@@ -55,13 +78,9 @@ fn replace(text: &str, secret: &str) -> String {
 
 /// Redacts, escapes control characters, and cuts at 512 characters.
 ///
-/// Redacting comes first, over a bounded prefix: a secret that the cut would halve is found all the same.
+/// Redacting comes first, over all of it: a secret that the cut would halve is found all the same.
 pub(crate) fn clean(text: &str, secrets: &Secrets) -> String {
-    let mut end = text.len().min(64 * 1024);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let redacted = secrets.redact(&text[..end]);
+    let redacted = secrets.redact(text);
     let mut out = String::new();
     for (count, c) in redacted.chars().enumerate() {
         if count == MAX_CHARS {

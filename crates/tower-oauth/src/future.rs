@@ -57,6 +57,8 @@ pin_project! {
         Pass { #[pin] future: S::Future },
         /// There is no usable token; one is on its way.
         Token { waiting: Waiting, unsent: Option<(S, R)> },
+        /// The token has come; the inner service is not known to be ready.
+        Turn { unsent: Option<(S, R)>, granted: Option<(Protection, AccessToken)> },
         /// The first attempt is under way.
         First { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
         /// The first attempt was answered 401, and another token is on its way.
@@ -108,10 +110,18 @@ where
         Self { state: State::Pass { future } }
     }
 
-    pub(crate) fn protected(inner: S, request: R, protection: Protection) -> Self {
+    pub(crate) fn protected(inner: S, request: R, protection: Protection) -> Self
+    where
+        S: Clone,
+    {
         let state = match protection.tokens().cached() {
             Some(token) => State::first(inner, request, protection, token),
-            None => State::Token { waiting: wait(protection, None), unsent: Some((inner, request)) },
+            None => {
+                // What readiness reserved is let go meanwhile: the token request may have to pass by the same limit.
+                let unready = inner.clone();
+                drop(inner);
+                State::Token { waiting: wait(protection, None), unsent: Some((unready, request)) }
+            }
         };
         Self { state }
     }
@@ -181,11 +191,22 @@ where
 
                 StateProj::Token { waiting, unsent } => {
                     let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
-                    let Some((inner, request)) = unsent.take() else { return Poll::Ready(Err(already_ended())) };
                     match renewed {
-                        Ok(token) => State::first(inner, request, protection, token),
+                        Ok(token) => State::Turn { unsent: unsent.take(), granted: Some((protection, token)) },
                         Err(cause) => State::Refused { error: Some(Error::no_token(protection.origin(), cause)) },
                     }
+                }
+
+                StateProj::Turn { unsent, granted } => {
+                    if let Some((inner, _)) = unsent {
+                        ready!(inner.poll_ready(cx)).map_err(Into::into)?;
+                    }
+                    let (Some((inner, request)), Some((protection, token))) = (unsent.take(), granted.take()) else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
+                    // That may have taken a while.
+                    let token = protection.tokens().cached().unwrap_or(token);
+                    State::first(inner, request, protection, token)
                 }
 
                 StateProj::First { future, attempt } => {

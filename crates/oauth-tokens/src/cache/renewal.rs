@@ -139,10 +139,15 @@ impl Shared {
         }
     }
 
+    fn is_usable(&self, token: &AccessToken) -> bool {
+        let current = self.current.load();
+        current.as_ref().is_some_and(|entry| entry.token == *token && entry.is_usable(self.clock.now()))
+    }
+
     /// A token that is past its use, but has not expired.
     fn last_resort(&self, need: Need<'_>) -> Option<(AccessToken, Duration)> {
         let current = self.current.load();
-        let entry = current.as_ref().filter(|_| matches!(need, Need::Any))?;
+        let entry = current.as_ref().filter(|entry| need.is_met_by(&entry.token))?;
         Some((entry.token.clone(), entry.valid_for(self.clock.now())?))
     }
 
@@ -156,12 +161,18 @@ impl Shared {
             };
             match flight.wait(&self.clock).await? {
                 Some(Ok(token)) if !need.is_met_by(&token) => return Err(same_token()),
-                Some(outcome) => return outcome,
+                Some(Ok(token)) if self.is_usable(&token) => return Ok(token),
+                // Whoever is polled late finds that the token has had its use meanwhile.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
                 // The runtime that drove it ended or stands still: the next round takes over.
                 None => self.give_up_on(flight.id),
             }
         }
-        Err(Error::new(ErrorKind::Source, "renewals were abandoned again and again, as runtimes ended or stood still"))
+        Err(Error::new(
+            ErrorKind::Source,
+            "renewals came to nothing again and again: runtimes ended or stood still, or tokens expired before they were used",
+        ))
     }
 
     /// Like [`obtain`](Self::obtain), but nobody waits.
@@ -293,7 +304,7 @@ impl Shared {
     fn give_up_on(&self, id: u64) {
         let mut ledger = self.lock();
         if ledger.flight.as_ref().is_some_and(|flight| flight.id == id) {
-            self.forget_flight(&mut ledger);
+            self.forget_flight(&mut ledger, self.clock.now());
         }
     }
 
@@ -302,15 +313,15 @@ impl Shared {
         let flight = ledger.flight.as_ref()?;
         let dropped = flight.outcome.has_changed().is_err();
         if dropped || now.saturating_duration_since(flight.started) >= TAKE_OVER_AFTER {
-            self.forget_flight(ledger);
+            self.forget_flight(ledger, now);
         }
         ledger.flight.clone()
     }
 
     /// A renewal that never ended is held against no origin.
-    fn forget_flight(&self, ledger: &mut Ledger) {
+    fn forget_flight(&self, ledger: &mut Ledger, now: Instant) {
         if let Some(origin) = ledger.flight.take().and_then(|flight| flight.origin) {
-            self.guard.failed(&origin, self.clock.now());
+            self.guard.failed(&origin, now);
         }
     }
 
