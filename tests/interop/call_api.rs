@@ -1,0 +1,150 @@
+//! The example `call_api`, run as its users run it.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    sync::LazyLock,
+};
+
+use serde_json::{Value, json};
+use tests::support::TempFolder;
+
+use crate::{
+    against_both,
+    server::{RealServer, Registered},
+};
+
+against_both!(
+    it_gets_a_token_and_calls_the_api,
+    it_finds_the_token_endpoint_by_the_issuer,
+    it_sends_odd_credentials_by_post,
+    it_says_what_is_wrong_with_a_wrong_secret,
+    it_fails_where_the_api_refuses,
+    t12_it_needs_no_proxy_for_loopback,
+);
+
+async fn it_gets_a_token_and_calls_the_api(server: &RealServer) {
+    let known = server.registered("basic");
+    let output = call_api(known, &["--token-endpoint", server.token_endpoint()], &server.api("/things?x=1"));
+    let seen = succeeded(&output);
+    assert_eq!(seen["client_id"], known.id, "{seen}");
+    assert_eq!(seen["scope"], known.scope, "{seen}");
+    assert!(!text(&output.stderr).contains(known.secret), "{}", text(&output.stderr));
+}
+
+async fn it_finds_the_token_endpoint_by_the_issuer(server: &RealServer) {
+    let known = server.registered("basic");
+    let order = r#"{"item": 7}"#;
+    let arguments = ["--issuer", server.issuer(), "--method", "PUT", "--data", order];
+    let seen = succeeded(&call_api(known, &arguments, &server.api("/orders")));
+    assert_eq!((&seen["method"], &seen["body"]), (&json!("PUT"), &json!(order)), "{seen}");
+}
+
+async fn it_sends_odd_credentials_by_post(server: &RealServer) {
+    let known = server.registered("odd_post");
+    let folder = TempFolder::new();
+    let file = folder.path("secret");
+    std::fs::write(&file, format!("{}\n", known.secret)).expect("a file");
+    restrict(&file);
+    let file = file.to_str().expect("a path");
+    let arguments = ["--token-endpoint", server.token_endpoint(), "--auth", "post", "--client-secret-file", file];
+    let seen = succeeded(&run(command(known, &arguments, &server.api("/things"))));
+    assert_eq!(seen["client_id"], known.id, "{seen}");
+}
+
+async fn it_says_what_is_wrong_with_a_wrong_secret(server: &RealServer) {
+    let known = Registered { secret: "not-the-secret", ..server.registered("basic") };
+    for auth in ["basic", "post"] {
+        let arguments = ["--issuer", server.issuer(), "--auth", auth];
+        let output = call_api(known, &arguments, &server.api("/things"));
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("invalid_client"), "{said}");
+        assert!(said.contains("check the client id and the secret"), "{said}");
+        assert!(!said.contains(known.secret), "{said}");
+        assert_eq!(text(&output.stdout), "", "stdout is for the API's answer");
+    }
+}
+
+async fn it_fails_where_the_api_refuses(server: &RealServer) {
+    let known = Registered { scope: "api", ..server.registered("basic") };
+    let output = call_api(known, &["--issuer", server.issuer()], &server.api("/read/this"));
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("403"), "{said}");
+    assert!(said.contains("insufficient_scope"), "the challenge tells why: {said}");
+}
+
+async fn t12_it_needs_no_proxy_for_loopback(server: &RealServer) {
+    let known = server.registered("basic");
+    let mut command = command(known, &["--issuer", server.issuer()], &server.api("/things"));
+    command.env("OAUTH_CLIENT_SECRET", known.secret);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:9"); // nothing listens there
+    }
+    succeeded(&run(command));
+}
+
+/// Runs it with the secret in the environment.
+fn call_api(client: Registered<'_>, arguments: &[&str], url: &str) -> Output {
+    let mut command = command(client, arguments, url);
+    command.env("OAUTH_CLIENT_SECRET", client.secret);
+    run(command)
+}
+
+fn command(client: Registered<'_>, arguments: &[&str], url: &str) -> Command {
+    let mut command = Command::new(&*PROGRAM);
+    command.args(["--client-id", client.id]).args(arguments);
+    for scope in client.scope.split(' ') {
+        command.args(["--scope", scope]);
+    }
+    command.arg(url).env_remove("OAUTH_CLIENT_SECRET").env_remove("RUST_LOG").stdin(Stdio::null());
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    command.output().expect("call_api runs")
+}
+
+/// What the API answered.
+fn succeeded(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A secret that others can read may be refused (S3).
+fn restrict(file: &std::path::Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).expect("the file's mode");
+    }
+}
+
+/// The program, built by the cargo that runs the tests: one that lies about could be older than its source.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
+    let mut build = Command::new(cargo);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdin(Stdio::null());
+    build.args(["build", "--package", "examples", "--example", "call_api", "--message-format", "json"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = run(build);
+    assert!(output.status.success(), "call_api cannot be built: {}", text(&output.stderr));
+    let messages = text(&output.stdout);
+    let executable = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
+        let is_it = message["target"]["name"] == "call_api" && message["executable"].is_string();
+        is_it.then(|| PathBuf::from(message["executable"].as_str().unwrap_or_default()))
+    });
+    executable.unwrap_or_else(|| panic!("cargo does not say where call_api is: {messages}"))
+});
