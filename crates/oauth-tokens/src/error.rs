@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
+use zeroize::Zeroizing;
 
 /// A boxed error, as tower uses it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,6 +31,8 @@ struct Inner {
     oauth: Option<OAuthError>,
     retry_after: Option<Duration>,
     source: Option<BoxError>,
+    /// A refresh token that came with an answer of no other use: the server has forgotten the one before it.
+    rotated: Option<Zeroizing<String>>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -124,6 +127,7 @@ impl Error {
             oauth: None,
             retry_after: None,
             source: None,
+            rotated: None,
         }))
     }
 
@@ -156,6 +160,15 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         self.with(|inner| inner.retry_after = retry_after)
+    }
+
+    pub(crate) fn with_rotated(self, rotated: Option<Zeroizing<String>>) -> Self {
+        self.with(|inner| inner.rotated = rotated)
+    }
+
+    /// Takes the refresh token out of an error that is not shared yet.
+    pub(crate) fn take_rotated(&mut self) -> Option<Zeroizing<String>> {
+        Arc::get_mut(&mut self.0).and_then(|inner| inner.rotated.take())
     }
 
     /// What kind of failure this is.

@@ -73,15 +73,19 @@ impl Form {
 }
 
 /// Parameters with which a client says who it is: only [`ClientAuth`](crate::ClientAuth) writes them.
+///
+/// Some servers read names in any letter case, or trim them.
 fn is_clients_own(name: &str) -> bool {
-    matches!(name, "grant_type" | "client_id" | "client_secret" | "client_assertion" | "client_assertion_type")
+    let name = name.trim().to_ascii_lowercase();
+    matches!(name.as_str(), "grant_type" | "client_id" | "client_secret" | "client_assertion" | "client_assertion_type")
 }
 
 /// Parameters that have a meaning of their own in some grant, and so are never "extra" (T4).
 pub(crate) fn is_protocols_own(name: &str) -> bool {
+    let folded = name.trim().to_ascii_lowercase();
     is_clients_own(name)
         || matches!(
-            name,
+            folded.as_str(),
             "scope"
                 | "resource"
                 | "audience"

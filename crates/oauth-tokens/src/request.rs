@@ -104,9 +104,10 @@ impl<G: Grant> TokenRequest<G> {
             form.push("audience", audience);
         }
         for (name, value) in self.extra.iter() {
-            if name.is_empty() || form.contains(name) || is_protocols_own(name) {
+            let odd = name.is_empty() || name.contains(|c: char| c.is_control() || c.is_whitespace());
+            if odd || form.contains(name) || is_protocols_own(name) {
                 return Err(Error::config(format!(
-                    "the extra parameter {name:?} is empty, given twice, or the protocol's own: it has a method of its own"
+                    "the extra parameter {name:?} is empty or odd, given twice, or the protocol's own: it has a method of its own"
                 )));
             }
             form.push(name.to_owned(), value);

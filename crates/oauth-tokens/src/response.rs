@@ -39,7 +39,7 @@ impl Answer<'_> {
             // Some servers answer an error with 200.
             return Err(self.refusal());
         }
-        token_set(&object).map_err(|why| self.invalid(&why))
+        token_set(&object).map_err(|why| self.invalid(&why).with_rotated(secret(&object, "refresh_token")))
     }
 
     fn invalid(&self, why: &str) -> Error {
@@ -113,13 +113,12 @@ impl Answer<'_> {
     }
 }
 
-/// The media type without parameters, if its first half is a registered one: what else a server writes there is no help,
-/// and might be an echo.
+/// The content type, if its first half is a registered one: what else a server writes there is no help, and might be an
+/// echo.
 fn media_type(content_type: &str) -> Option<&str> {
-    let essence = content_type.split(';').next()?.trim();
-    let (kind, _) = essence.split_once('/')?;
+    let (kind, _) = content_type.split_once('/')?;
     let kinds = ["application", "audio", "font", "image", "message", "model", "multipart", "text", "video"];
-    kinds.iter().any(|known| known.eq_ignore_ascii_case(kind)).then_some(essence)
+    kinds.iter().any(|known| known.eq_ignore_ascii_case(kind.trim())).then_some(content_type)
 }
 
 fn token_set(object: &Object) -> Result<TokenSet, String> {
@@ -136,15 +135,18 @@ fn token_set(object: &Object) -> Result<TokenSet, String> {
         Some(_) => return Err("its `token_type` is not one that can be sent".to_owned()),
         None => return Err("it holds no `token_type`".to_owned()),
     }
-    let secret = |key| object.text(key).map(|text| Zeroizing::new(text.to_owned()));
     Ok(TokenSet {
         access_token: AccessToken::bearer(token).map_err(|error| error.to_string())?,
         expires_in: object.seconds("expires_in"),
         refresh_in: object.seconds("refresh_in"),
         scope: object.text("scope").map(str::to_owned),
-        refresh_token: secret("refresh_token"),
-        id_token: secret("id_token"),
+        refresh_token: secret(object, "refresh_token"),
+        id_token: secret(object, "id_token"),
     })
+}
+
+fn secret(object: &Object, key: &str) -> Option<Zeroizing<String>> {
+    object.text(key).map(|text| Zeroizing::new(text.to_owned()))
 }
 
 /// A vendor's field as text: a scalar, or a list of scalars (`error_codes`).

@@ -50,6 +50,13 @@ impl Error {
         Self { kind: ErrorKind::NoToken, message, source: Some(cause) }
     }
 
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn no_token_in_time(origin: &Origin) -> Self {
+        let message =
+            format!("a request to {origin} was not sent: its timeout passed while it waited for an access token");
+        Self::new(ErrorKind::NoToken, message)
+    }
+
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

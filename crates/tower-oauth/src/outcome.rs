@@ -2,7 +2,8 @@
 
 use crate::{NotReplayable, challenge::Reason};
 
-/// What the layer made of a 401: in the extensions of a response, whenever the first answer was a 401.
+/// What the layer made of a 401: in the extensions of a response, whenever the first answer to a request that carried one
+/// of its tokens was a 401.
 ///
 /// ```
 /// use tower_oauth::RetryOutcome;
@@ -42,7 +43,7 @@ pub enum NotRetried {
     Body(NotReplayable),
     /// Renewing failed, or brought the same token again (R8).
     NotRenewed(oauth_tokens::Error),
-    /// The inner service did not become ready for the retry.
+    /// The inner service did not become ready for the retry, or the request's own timeout passed before that.
     NotReady,
     /// The answer came from elsewhere, by a redirect that was followed below the layer (R13).
     Elsewhere,

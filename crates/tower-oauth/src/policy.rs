@@ -9,7 +9,7 @@ use crate::{
     Error, ErrorKind, NotReplayable, NotRetried, Origin, RequestHead,
     challenge::{Advice, advice},
     message::sealed,
-    target::{Destination, HostError, Located},
+    target::{Coverage, Destination, HostError, Located},
 };
 
 /// What a layer was told.
@@ -110,8 +110,19 @@ impl Policy {
         Admission::Protect(Protection { policy: Arc::clone(self), route, tokens })
     }
 
+    /// The closest origin. A path that may leave a prefix gets no token of any origin: who reads it as what, nobody knows.
     fn route(&self, destination: &Destination<'_>) -> Option<usize> {
-        self.routes.iter().position(|route| route.origin.covers(destination))
+        let mut coverages = self.routes.iter().map(|route| route.origin.coverage(destination)).enumerate();
+        let (route, coverage) = coverages.find(|(_, coverage)| *coverage != Coverage::No)?;
+        (coverage == Coverage::Yes).then_some(route)
+    }
+
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn route_of(&self, url: &::reqwest::Url) -> Option<usize> {
+        match Destination::of_url(url) {
+            Located::Here(destination) => self.route(&destination),
+            _ => None,
+        }
     }
 
     /// Where a request without authority goes: along the one connection that the layer was built for, or nowhere.
@@ -119,11 +130,9 @@ impl Policy {
         if !self.for_connection {
             return Err(no_authority());
         }
-        let found = self.routes.iter().enumerate().find_map(|(route, Route { origin, .. })| {
-            let destination = origin.destination(path);
-            origin.covers(&destination).then_some((route, destination))
-        });
-        Ok(found)
+        let Some(origin) = self.routes.first().map(|route| &route.origin) else { return Ok(None) };
+        let destination = origin.destination(path);
+        Ok(self.route(&destination).map(|route| (route, destination)))
     }
 }
 
@@ -182,7 +191,7 @@ impl Protection {
     fn is_from_elsewhere<R: sealed::Response>(&self, response: &R) -> bool {
         match response.came_from() {
             None => false,
-            Some(Located::Here(destination)) => !self.origin().covers(&destination),
+            Some(Located::Here(destination)) => self.policy.route(&destination) != Some(self.route),
             Some(Located::NoAuthority | Located::Tunnel | Located::Unmatchable) => true,
         }
     }

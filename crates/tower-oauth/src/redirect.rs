@@ -1,4 +1,11 @@
 //! Redirects, followed above the layer (R13).
+//!
+//! Two share the work. Redirects that lead out of all origins of the layer, and those between such places, reqwest follows
+//! itself: it strips credentials, those of its default headers too, which it would put on again if the request were sent
+//! anew. Redirects into an origin of the layer, or out of its path prefix, are followed here, through the layer, so that
+//! each place is looked at anew.
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::{
@@ -8,72 +15,111 @@ use http::{
         TRANSFER_ENCODING,
     },
 };
-use reqwest::{Request, Response, Url};
+use reqwest::{Request, Response, Url, redirect};
 use reqwest_middleware::{Middleware, Next, Result};
+use tokio::time::Instant;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, policy::Policy};
 
 /// As many as reqwest follows.
 const MAX_REDIRECTS: usize = 10;
 
-/// Follows redirects as reqwest does (RFC 9110, section 15.4), but through the middlewares below it, each time anew.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FollowRedirects;
+/// What reqwest follows itself.
+pub(crate) fn outside(policy: Arc<Policy>) -> redirect::Policy {
+    redirect::Policy::custom(move |attempt| {
+        let too_many = attempt.previous().len() > MAX_REDIRECTS;
+        match attempt.previous().last() {
+            Some(from) if !too_many && is_outside(&policy, from, attempt.url()) => attempt.follow(),
+            _ => attempt.stop(),
+        }
+    })
+}
+
+fn is_outside(policy: &Policy, from: &Url, to: &Url) -> bool {
+    let leaves_prefix = policy.route_of(from).is_some() && from.origin() == to.origin();
+    policy.route_of(to).is_none() && !leaves_prefix && !is_downgrade(from, to)
+}
+
+fn is_downgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() == "http"
+}
+
+/// Follows the other redirects, as reqwest does (RFC 9110, section 15.4), but through the middlewares below it.
+#[derive(Clone, Debug)]
+pub(crate) struct FollowRedirects {
+    pub(crate) policy: Arc<Policy>,
+}
 
 #[async_trait]
 impl Middleware for FollowRedirects {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+        let deadline = Deadline::of(&request);
         for _ in 0..MAX_REDIRECTS {
             let kept = request.try_clone();
             let head = bodiless(&request);
             let response = next.clone().run(request, extensions).await?;
-            match redirected(&response, kept, head) {
-                Some(next_request) => request = next_request,
+            match self.redirected(&response, kept, head) {
+                Some(redirected) => request = redirected,
                 None => return Ok(response),
             }
+            deadline.apply(&mut request);
         }
         let response = next.run(request, extensions).await?;
         if location(&response).is_none() {
             return Ok(response);
         }
-        let message = format!(
-            "more than {MAX_REDIRECTS} redirects, the last one from {}",
-            response.url().origin().ascii_serialization()
-        );
+        let from = response.url().origin().ascii_serialization();
+        let message = format!("more than {MAX_REDIRECTS} redirects, the last one from {from}");
         Err(reqwest_middleware::Error::middleware(Error::new(ErrorKind::TooManyRedirects, message)))
     }
 }
 
-/// The request that a redirect asks for. None: it is none, or it asks for a body that is gone.
-fn redirected(response: &Response, kept: Option<Request>, head: Request) -> Option<Request> {
-    let target = location(response)?;
-    let method = head.method();
-    let drops_body = match response.status() {
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => method == Method::POST,
-        StatusCode::SEE_OTHER => method != Method::HEAD,
-        _ => false,
-    };
-    let mut request = if drops_body { head } else { kept? };
-    if drops_body {
-        *request.method_mut() = Method::GET;
-        for header in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
-            request.headers_mut().remove(header);
+impl FollowRedirects {
+    /// The request that a redirect asks for. None: it is none that is followed here, or it asks for a body that is gone.
+    fn redirected(&self, response: &Response, kept: Option<Request>, head: Request) -> Option<Request> {
+        let target = location(response)?;
+        let method = head.method();
+        let drops_body = match response.status() {
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => method == Method::POST,
+            StatusCode::SEE_OTHER => method != Method::HEAD,
+            _ => false,
+        };
+        let mut request = if drops_body { head } else { kept? };
+        if drops_body {
+            *request.method_mut() = Method::GET;
+            for header in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
+                request.headers_mut().remove(header);
+            }
         }
+        if !self.may_follow(request.method(), response.url(), &target) {
+            return None;
+        }
+        if target.origin() != response.url().origin() || target.origin() != request.url().origin() {
+            forget_origin(request.headers_mut());
+        }
+        *request.url_mut() = target;
+        Some(request)
     }
-    if target.origin() != request.url().origin() {
-        forget_origin(request.headers_mut());
+
+    /// Nobody but the caller makes a request that changes something at an origin where it gets a token: a redirect into
+    /// such an origin, from anywhere else, is followed for safe methods only.
+    fn may_follow(&self, method: &Method, from: &Url, to: &Url) -> bool {
+        let (source, target) = (self.policy.route_of(from), self.policy.route_of(to));
+        let is_ours = match target {
+            Some(_) => source == target || method.is_safe(),
+            // Out of a path prefix; all else outside reqwest has followed itself, or would not.
+            None => source.is_some() && from.origin() == to.origin(),
+        };
+        is_ours && !is_downgrade(from, to)
     }
-    *request.url_mut() = target;
-    Some(request)
 }
 
-/// Where a redirect leads, if it is one that can be followed.
+/// Where a redirect leads, if it is one.
 fn location(response: &Response) -> Option<Url> {
     let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(LOCATION).filter(|_| is_redirect)?;
     let target = response.url().join(location.to_str().ok()?).ok()?;
-    let downgraded = response.url().scheme() == "https" && target.scheme() == "http";
-    (matches!(target.scheme(), "http" | "https") && !downgraded).then_some(target)
+    matches!(target.scheme(), "http" | "https").then_some(target)
 }
 
 /// What was meant for the old origin does not go to the new one.
@@ -89,4 +135,28 @@ fn bodiless(request: &Request) -> Request {
     *head.version_mut() = request.version();
     *head.timeout_mut() = request.timeout().copied();
     head
+}
+
+/// A request's own timeout, counted over all that is sent for it: reqwest counts it anew for each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    began: Instant,
+    timeout: Option<Duration>,
+}
+
+impl Deadline {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { began: Instant::now(), timeout: request.timeout().copied() }
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.timeout.map(|timeout| timeout.saturating_sub(self.began.elapsed()))
+    }
+
+    pub(crate) fn apply(&self, request: &mut Request) {
+        if let Some(left) = self.left() {
+            *request.timeout_mut() = Some(left);
+        }
+    }
 }

@@ -12,14 +12,23 @@ use crate::{
     drain::Drain,
     message::sealed::{Request as _, Response as _},
     policy::{Admission, Policy, Protection, Verdict, authorize},
-    redirect::FollowRedirects,
+    redirect::{Deadline, FollowRedirects, outside},
+    timer::within,
 };
 
 impl OAuthLayer {
     /// A client with reqwest's own manners: `client.get(url).json(&body).send().await?`.
     ///
-    /// Redirects are followed above the layer, at most ten, so that each place they lead to is looked at anew (R13);
-    /// whatever the builder says of redirects is switched off.
+    /// Redirects are followed above the layer, at most ten, so that each origin of the layer that they lead to is looked at
+    /// anew (R13); whatever the builder says of redirects is switched off. A redirect into an origin of the layer from
+    /// elsewhere is followed for safe methods only, else it is the answer; one from https to http never is. No `Referer` is
+    /// sent. A request's own timeout counts over all that is sent for it, a timeout of the builder for each request sent.
+    ///
+    /// With an origin of plain http on loopback, the client uses no proxy at all: one named by the environment would see
+    /// the token.
+    ///
+    /// A user name in a URL becomes, as always with reqwest, an `Authorization` header of the caller's own: such a request
+    /// gets no token (R1).
     ///
     /// ```no_run
     /// use tower_oauth::{OAuthLayer, oauth_tokens::TokenCache};
@@ -36,11 +45,16 @@ impl OAuthLayer {
     ///
     /// [`ErrorKind::Config`] when reqwest cannot build the client.
     pub fn reqwest(&self, builder: ::reqwest::ClientBuilder) -> std::result::Result<ClientWithMiddleware, Error> {
+        let policy = Arc::clone(self.policy());
+        let mut builder = builder.referer(false).redirect(outside(Arc::clone(&policy)));
+        if policy.routes.iter().any(|route| route.origin.is_plain_loopback()) {
+            let loopback = [([127, 0, 0, 1], 0).into(), ([0, 0, 0, 0, 0, 0, 0, 1], 0).into()];
+            builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
+        }
         let client = builder
-            .redirect(::reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::new(ErrorKind::Config, format!("the reqwest client cannot be built: {error}")))?;
-        Ok(ClientBuilder::new(client).with(FollowRedirects).with(self.middleware()).build())
+        Ok(ClientBuilder::new(client).with(FollowRedirects { policy }).with(self.middleware()).build())
     }
 
     /// The layer as a middleware, for a `reqwest_middleware::ClientBuilder` of your own.
@@ -72,12 +86,15 @@ impl Middleware for OAuthMiddleware {
             Admission::Refuse(error) => return Err(reqwest_middleware::Error::middleware(error)),
             Admission::Protect(protection) => protection,
         };
-        let token = protection
-            .tokens()
-            .token()
-            .await
-            .map_err(|cause| reqwest_middleware::Error::middleware(Error::no_token(protection.origin(), cause)))?;
-        send(&protection, token, request, extensions, next).await
+        let deadline = Deadline::of(&request);
+        // The wait for a token counts into the request's own timeout.
+        let token = match within(deadline.left(), protection.tokens().token()).await {
+            Some(Ok(token)) => Ok(token),
+            Some(Err(cause)) => Err(Error::no_token(protection.origin(), cause)),
+            None => Err(Error::no_token_in_time(protection.origin())),
+        };
+        let token = token.map_err(reqwest_middleware::Error::middleware)?;
+        send(&protection, token, deadline, request, extensions, next).await
     }
 }
 
@@ -85,12 +102,14 @@ impl Middleware for OAuthMiddleware {
 async fn send(
     protection: &Protection,
     token: AccessToken,
+    deadline: Deadline,
     mut request: ::reqwest::Request,
     extensions: &mut Extensions,
     next: Next<'_>,
 ) -> Result<::reqwest::Response> {
     let kept = if protection.may_retry() { request.keep() } else { None };
     authorize(request.headers_mut(), &token);
+    deadline.apply(&mut request);
     let mut response = next.clone().run(request, extensions).await?;
     let renewed = match (protection.judge(&response, &token), kept) {
         (Verdict::Return, _) => return Ok(response),
@@ -99,9 +118,10 @@ async fn send(
             protection.renew_in_background(&token);
             Err(protection.why_not_kept())
         }
-        (Verdict::Renew, Some(kept)) => match protection.renew(&token).await {
-            Ok(renewed) => Ok((renewed, kept)),
-            Err(cause) => Err(NotRetried::NotRenewed(cause)),
+        (Verdict::Renew, Some(kept)) => match within(deadline.left(), protection.renew(&token)).await {
+            Some(Ok(renewed)) => Ok((renewed, kept)),
+            Some(Err(cause)) => Err(NotRetried::NotRenewed(cause)),
+            None => Err(NotRetried::NotReady),
         },
     };
     let (token, mut request) = match renewed {
@@ -113,6 +133,7 @@ async fn send(
     };
     drain(response).await;
     authorize(request.headers_mut(), &token);
+    deadline.apply(&mut request);
     let mut response = next.run(request, extensions).await?;
     protection.note_acceptance(&response, &token);
     response.extensions_mut().insert(RetryOutcome::Retried);

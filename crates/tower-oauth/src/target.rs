@@ -86,11 +86,17 @@ impl Origin {
     }
 
     /// Whether a request to `destination` may carry the token that is meant for this origin.
-    pub(crate) fn covers(&self, destination: &Destination<'_>) -> bool {
-        destination.scheme.eq_ignore_ascii_case(self.scheme.as_str())
+    pub(crate) fn coverage(&self, destination: &Destination<'_>) -> Coverage {
+        let is_here = destination.scheme.eq_ignore_ascii_case(self.scheme.as_str())
             && destination.port.unwrap_or(self.scheme.default_port()) == self.port
-            && self.is_host(destination.host)
-            && self.covers_path(destination.path)
+            && self.is_host(destination.host);
+        if is_here { self.covers_path(destination.path) } else { Coverage::No }
+    }
+
+    /// Plain http, which is no secret to a proxy, on this very machine.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn is_plain_loopback(&self) -> bool {
+        self.scheme == Scheme::Http && self.is_loopback()
     }
 
     /// Where a request for `path` goes on a connection that is known to lead to this origin.
@@ -107,14 +113,17 @@ impl Origin {
             || self.ipv6.is_some_and(|address| parts::ipv6(host) == Some(address))
     }
 
-    fn covers_path(&self, path: &str) -> bool {
+    fn covers_path(&self, path: &str) -> Coverage {
         if self.prefix.is_empty() {
-            return true;
+            return Coverage::Yes;
         }
-        let Some(below) = path.strip_prefix(&self.prefix) else {
-            return false;
-        };
-        (below.is_empty() || below.starts_with('/')) && !may_leave(below)
+        match path.strip_prefix(&self.prefix) {
+            Some("") => Coverage::Yes,
+            Some(below) if !below.starts_with(['/', ';', '\\', '%']) => Coverage::No,
+            Some(below) if may_leave(below) => Coverage::MayLeave,
+            Some(below) if below.starts_with('/') => Coverage::Yes,
+            Some(_) | None => Coverage::No,
+        }
     }
 
     fn is_loopback(&self) -> bool {
@@ -195,6 +204,15 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Origin").field(&self.text).finish()
     }
+}
+
+/// How a request's URL lies to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    No,
+    Yes,
+    /// It begins below the path prefix, and some server might read it as leaving it.
+    MayLeave,
 }
 
 /// A text is no [`Origin`]. `Display` says what is wrong and what to write instead; it never repeats the text, which

@@ -130,12 +130,18 @@ impl Shared {
     /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8); and nobody
     /// waits so long for a better one that it does.
     pub(super) async fn obtain(self: &Arc<Self>, need: Need<'_>) -> Outcome {
-        let Some((token, left)) = self.last_resort(need) else {
+        let Some((_, left)) = self.last_resort(need) else {
             return self.await_renewal(need).await;
         };
-        match timer::timeout(left / 2, self.await_renewal(need)).await {
-            Ok(Some(Ok(renewed))) => Ok(renewed),
-            _ => Ok(token),
+        let outcome = timer::timeout(left / 2, self.await_renewal(need)).await;
+        if let Ok(Some(Ok(renewed))) = outcome {
+            return Ok(renewed);
+        }
+        // Whoever is polled late may find that it has expired by now.
+        match (self.last_resort(need), outcome) {
+            (Some((token, _)), _) => Ok(token),
+            (None, Ok(Some(failed))) => failed,
+            (None, _) => self.await_renewal(need).await,
         }
     }
 

@@ -85,15 +85,18 @@ impl Grant for RefreshToken {
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         let mut held = self.held.lock().await;
         self.save(&mut held).await?;
-        let tokens = exchange.send(Form::new().with("refresh_token", held.token.as_str())).await?;
-        if let Some(rotated) = &tokens.refresh_token
-            && *rotated != held.token
-        {
-            held.token = rotated.clone();
+        let mut answer = exchange.send(Form::new().with("refresh_token", held.token.as_str())).await;
+        // The server may have rotated in an answer that is of no other use.
+        let rotated = match &mut answer {
+            Ok(tokens) => tokens.refresh_token.clone(),
+            Err(error) => error.take_rotated(),
+        };
+        if let Some(rotated) = rotated.filter(|rotated| *rotated != held.token) {
+            held.token = rotated;
             held.unsaved = true;
             self.save(&mut held).await?;
         }
-        Ok(tokens)
+        answer
     }
 }
 

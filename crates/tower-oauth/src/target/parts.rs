@@ -123,16 +123,28 @@ pub(super) fn canonical_prefix(path: &str) -> Result<&str, Problem> {
 /// Whether some server might take the path for one above the prefix that it begins with.
 ///
 /// Servers and proxies differ in whether they decode before they resolve dot segments, take `\` for `/`, cut a
-/// segment at `;` (`/..;/`), or drop encoded blanks (`/..%20/`). A segment that is dots up to such a character is
-/// refused whatever follows. What is encoded twice stays: read once, as it should be, it holds no dot.
+/// segment at `;` (`/..;/`), or drop blanks and controls (`/..%20/`, `/%09../`). So encoded slashes, backslashes, dots and
+/// controls are refused, as are `%u` and the overlong `%c0` and `%c1` that no proper encoder writes, and a segment that is
+/// dots up to anything that is no letter. What is encoded twice stays: read once, as it should be, it holds no dot.
 pub(super) fn may_leave(path: &str) -> bool {
-    let is_encoded = |rest: &[u8]| matches!(rest, [b'2', b'e' | b'E' | b'f' | b'F', ..] | [b'5', b'c' | b'C', ..]);
-    let is_dots = |segment: &[u8]| {
+    let is_suspicious = |escape: &[u8]| match escape {
+        [b'2', low, ..] => matches!(low, b'e' | b'E' | b'f' | b'F'),
+        [b'5', low, ..] => matches!(low, b'c' | b'C'),
+        [b'7', low, ..] => matches!(low, b'f' | b'F'),
+        [b'c' | b'C', low, ..] => matches!(low, b'0' | b'1'),
+        [high, ..] => matches!(high, b'0' | b'1' | b'u' | b'U'),
+        [] => false,
+    };
+    let is_dots = |mut segment: &[u8]| {
+        while let Some(rest) = segment.strip_prefix(b"%20") {
+            segment = rest;
+        }
         let rest = segment.strip_prefix(b".").map(|rest| rest.strip_prefix(b".").unwrap_or(rest));
-        matches!(rest, Some([] | [b';' | b'%', ..]))
+        let goes_on = |next: &u8| next.is_ascii_alphanumeric() || b"-_~.".contains(next);
+        rest.is_some_and(|rest| !rest.first().is_some_and(goes_on))
     };
     let bytes = path.as_bytes();
     bytes.contains(&b'\\')
-        || bytes.split(|&byte| byte == b'%').skip(1).any(is_encoded)
+        || bytes.split(|&byte| byte == b'%').skip(1).any(is_suspicious)
         || bytes.split(|&byte| byte == b'/').any(is_dots)
 }

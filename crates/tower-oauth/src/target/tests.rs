@@ -5,6 +5,12 @@ use super::*;
 mod matching;
 mod properties;
 
+impl Origin {
+    fn covers(&self, destination: &Destination<'_>) -> bool {
+        self.coverage(destination) == Coverage::Yes
+    }
+}
+
 fn origin(text: &str) -> Origin {
     Origin::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
