@@ -109,8 +109,8 @@ impl TokenCache {
     /// [`renew`](Self::renew), on behalf of the origin that rejected the token.
     ///
     /// Rejections are counted for each origin: after a renewal, the next one that the same origin causes waits 5 s, then
-    /// 10 s, up to 5 minutes, until a call there [succeeds](Self::accepted). All origins together cause at most 20 renewals
-    /// at once and 20 a minute, in equal shares.
+    /// 10 s, up to 5 minutes, until a call there [succeeds](Self::accepted). Beyond that an origin causes at most 20 renewals
+    /// at once, all origins together at most 60; and 20 a minute, in equal shares.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, after, doubled},
     endpoint_url::{EndpointUrl, PlainHttp},
     json::Object,
-    retry::{Attempts, retry_after},
+    retry::{Attempts, Repeat, retry_after},
     text::{Secrets, clean},
     timer,
 };
@@ -191,7 +191,7 @@ impl Discovery {
         let mut attempts = Attempts::default();
         loop {
             match self.fetch_once(http, clock, timeout).await {
-                Err(error) if retry => attempts.another(error).await?,
+                Err(error) if retry => attempts.another(error, Repeat::Freely).await?,
                 result => return result,
             }
         }

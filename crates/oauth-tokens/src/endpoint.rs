@@ -3,11 +3,17 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use tracing::{Instrument, Span, field::Empty};
 
-use crate::{Error, ErrorKind, Form, TokenClient, TokenSet, response::Answer, retry::Attempts, text::Secrets};
+use crate::{
+    Error, Form, TokenClient, TokenSet,
+    request::EXCHANGE_DEADLINE,
+    response::Answer,
+    retry::{Attempts, Repeat},
+    text::Secrets,
+};
 
 /// How long one attempt may take (T3).
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,22 +39,42 @@ impl<'a> Exchange<'a> {
     ///
     /// Whatever keeps a token from being issued; see [`ErrorKind`].
     pub async fn send(&self, form: Form) -> Result<TokenSet, Error> {
+        self.send_repeating(form, Repeat::Freely).await
+    }
+
+    /// Like [`send`](Self::send), for a grant that is used up by being redeemed, as a rotating refresh token or a code is:
+    /// one attempt as long as the exchange's deadline. It is repeated only if the request surely was not sent, or was
+    /// answered by 503; a server that was merely slow would take a repetition for theft.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_once(&self, form: Form) -> Result<TokenSet, Error> {
+        self.send_repeating(form, Repeat::IfUnsent).await
+    }
+
+    async fn send_repeating(&self, form: Form, repeat: Repeat) -> Result<TokenSet, Error> {
         let mut attempts = Attempts::default();
+        let timeout = match repeat {
+            Repeat::Freely => ATTEMPT_TIMEOUT,
+            Repeat::IfUnsent => EXCHANGE_DEADLINE,
+        };
         loop {
-            match self.attempt(form.clone()).await {
+            match self.attempt(form.clone(), timeout).await {
                 Ok(tokens) => return Ok(tokens),
                 Err(error) => {
-                    if error.kind() == ErrorKind::Transport || error.status() == Some(StatusCode::NOT_FOUND) {
+                    // Whatever is not a token endpoint's own word: it may have moved.
+                    if error.oauth().is_none() {
                         self.client.server().suspect_metadata();
                     }
                     tracing::debug!(%error, "a token request failed");
-                    attempts.another(error).await?;
+                    attempts.another(error, repeat).await?;
                 }
             }
         }
     }
 
-    async fn attempt(&self, form: Form) -> Result<TokenSet, Error> {
+    async fn attempt(&self, form: Form, timeout: Duration) -> Result<TokenSet, Error> {
         let server = self.client.server();
         let url = server.find_token_endpoint().await?;
         let mut secrets = Secrets::default();
@@ -72,7 +98,7 @@ impl<'a> Exchange<'a> {
             known if known == server.to_string() => self.to_string(),
             discovered => format!("{self}, sent to {discovered},"),
         };
-        let response = server.http().send(&url, request, &what, ATTEMPT_TIMEOUT).await?;
+        let response = server.http().send(&url, request, &what, timeout).await?;
         Answer {
             what: &what,
             status: response.status(),

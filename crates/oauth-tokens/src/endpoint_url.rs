@@ -34,6 +34,9 @@ impl EndpointUrl {
         if authority.host().is_empty() || (authority.port_u16().is_none() && authority.as_str() != authority.host()) {
             return Err("its host or port cannot be read");
         }
+        if authority.host().starts_with('[') && !matches!(address(authority.host()), Some(IpAddr::V6(_))) {
+            return Err("its host is in brackets, but no IPv6 address");
+        }
         if is_disguised_address(authority.host()) {
             return Err("its host is an IP address in no canonical form: write all four decimal numbers");
         }
@@ -69,7 +72,7 @@ impl EndpointUrl {
     /// Whatever may lead to this very machine: more than what is trusted to (D5).
     pub(crate) fn may_be_loopback(&self) -> bool {
         let host = self.uri.host().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-        let unspecified = address(&host).is_some_and(|address| address.is_unspecified());
+        let unspecified = address(&host).is_some_and(|address| address.to_canonical().is_unspecified());
         self.is_loopback() || unspecified || host == "localhost" || host.ends_with(".localhost")
     }
 }
@@ -84,14 +87,16 @@ fn is_disguised_address(host: &str) -> bool {
 }
 
 fn address(host: &str) -> Option<IpAddr> {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.ok().map(|address| address.to_canonical())
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ipv6) => ipv6.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
 }
 
 /// A literal loopback address or `localhost`.
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
-    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Display for EndpointUrl {
@@ -147,6 +152,8 @@ mod tests {
             "https://id.example.com\\@evil.example/",
             "https://id.example.com:99999/",
             "https://id.example.com:/",
+            "https://[nonsense]/",
+            "https://[127.0.0.1]/",
             "https://127.1/",
             "https://2130706433/",
             "https://0x7f.1/",

@@ -33,6 +33,8 @@ struct Inner {
     source: Option<BoxError>,
     /// A refresh token that came with an answer of no other use: the server has forgotten the one before it.
     rotated: Option<Zeroizing<String>>,
+    /// The request surely did not reach the server.
+    unsent: bool,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -128,6 +130,7 @@ impl Error {
             retry_after: None,
             source: None,
             rotated: None,
+            unsent: false,
         }))
     }
 
@@ -160,6 +163,14 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         self.with(|inner| inner.retry_after = retry_after)
+    }
+
+    pub(crate) fn with_unsent(self, unsent: bool) -> Self {
+        self.with(|inner| inner.unsent = unsent)
+    }
+
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.0.unsent
     }
 
     pub(crate) fn with_rotated(self, rotated: Option<Zeroizing<String>>) -> Self {

@@ -73,6 +73,8 @@ type Sent = Result<Response<Bytes>, SendError>;
 /// Why there is no whole response.
 enum SendError {
     TooLarge,
+    /// Before anything reached the server.
+    Unsent(BoxError),
     Failed(BoxError),
 }
 
@@ -108,6 +110,9 @@ impl HttpClient {
                     ErrorKind::UnexpectedResponse,
                     format!("{what} was answered with more than 1 MiB; check the URL"),
                 ),
+                SendError::Unsent(cause) => {
+                    Error::new(ErrorKind::Transport, failure(what, &cause)).caused_by(cause).with_unsent(true)
+                }
                 SendError::Failed(cause) => Error::new(ErrorKind::Transport, failure(what, &cause)).caused_by(cause),
             })
         };
@@ -180,9 +185,8 @@ where
     fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>> {
         let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let failed = |error: S::Error| SendError::Failed(error.into());
-            poll_fn(|cx| service.poll_ready(cx)).await.map_err(failed)?;
-            let response = service.call(request).await.map_err(failed)?;
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| SendError::Unsent(error.into()))?;
+            let response = service.call(request).await.map_err(|error| SendError::Failed(error.into()))?;
             whole(response).await
         })
     }

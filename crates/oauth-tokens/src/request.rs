@@ -104,7 +104,7 @@ impl<G: Grant> TokenRequest<G> {
             form.push("audience", audience);
         }
         for (name, value) in self.extra.iter() {
-            let odd = name.is_empty() || name.contains(|c: char| c.is_control() || c.is_whitespace());
+            let odd = name.is_empty() || name.trim() != name || name.contains(char::is_control);
             if odd || form.contains(name) || is_protocols_own(name) {
                 return Err(Error::config(format!(
                     "the extra parameter {name:?} is empty or odd, given twice, or the protocol's own: it has a method of its own"

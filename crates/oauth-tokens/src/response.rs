@@ -15,6 +15,7 @@ use crate::{
 
 /// The most vendor fields of an OAuth error that are kept.
 const MAX_FIELDS: usize = 16;
+const MAX_SCOPE_BYTES: usize = 4096;
 
 /// What a token endpoint answered, and what is needed to judge it.
 pub(crate) struct Answer<'a> {
@@ -39,7 +40,8 @@ impl Answer<'_> {
             // Some servers answer an error with 200.
             return Err(self.refusal());
         }
-        token_set(&object).map_err(|why| self.invalid(&why).with_rotated(secret(&object, "refresh_token")))
+        token_set(&object, self.secrets)
+            .map_err(|why| self.invalid(&why).with_rotated(secret(&object, "refresh_token")))
     }
 
     fn invalid(&self, why: &str) -> Error {
@@ -121,7 +123,7 @@ fn media_type(content_type: &str) -> Option<&str> {
     kinds.iter().any(|known| known.eq_ignore_ascii_case(kind.trim())).then_some(content_type)
 }
 
-fn token_set(object: &Object) -> Result<TokenSet, String> {
+fn token_set(object: &Object, secrets: &Secrets) -> Result<TokenSet, String> {
     let token = match object.get("access_token") {
         Some(Value::String(token)) => token,
         Some(_) => return Err("its `access_token` is not a string".to_owned()),
@@ -135,14 +137,27 @@ fn token_set(object: &Object) -> Result<TokenSet, String> {
         Some(_) => return Err("its `token_type` is not one that can be sent".to_owned()),
         None => return Err("it holds no `token_type`".to_owned()),
     }
+    let access_token = AccessToken::bearer(token).map_err(|error| error.to_string())?;
     Ok(TokenSet {
-        access_token: AccessToken::bearer(token).map_err(|error| error.to_string())?,
+        scope: granted_scope(object, secrets, token),
+        access_token,
         expires_in: object.seconds("expires_in"),
         refresh_in: object.seconds("refresh_in"),
-        scope: object.text("scope").map(str::to_owned),
         refresh_token: secret(object, "refresh_token"),
         id_token: secret(object, "id_token"),
     })
+}
+
+/// The scope, as far as it is one: it is shown to people, so no echo of a secret goes with it.
+fn granted_scope(object: &Object, sent: &Secrets, access_token: &str) -> Option<String> {
+    let scope = object.text("scope").filter(|scope| scope.len() <= MAX_SCOPE_BYTES)?;
+    let is_scope = scope.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let mut received = Secrets::default();
+    received.add(access_token);
+    for token in ["refresh_token", "id_token"] {
+        received.add(object.text(token).unwrap_or_default());
+    }
+    is_scope.then(|| received.redact(&sent.redact(scope)))
 }
 
 fn secret(object: &Object, key: &str) -> Option<Zeroizing<String>> {

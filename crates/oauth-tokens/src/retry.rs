@@ -33,6 +33,14 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: SystemTi
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
+/// When an exchange may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Freely,
+    /// Only if nothing was sent, or taken in.
+    IfUnsent,
+}
+
 /// Counts the attempts of one exchange, and pauses between them with full jitter.
 #[derive(Default)]
 pub(crate) struct Attempts {
@@ -41,9 +49,12 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Returns after a pause when another attempt may help, else with the error.
-    pub(crate) async fn another(&mut self, error: Error) -> Result<(), Error> {
+    pub(crate) async fn another(&mut self, error: Error, repeat: Repeat) -> Result<(), Error> {
         self.made += 1;
-        if self.made == MAX_ATTEMPTS || !is_worth_another(&error) {
+        // A server that is not in service has taken nothing in.
+        let untaken = error.is_unsent() || error.status() == Some(StatusCode::SERVICE_UNAVAILABLE);
+        let allowed = repeat == Repeat::Freely || untaken;
+        if self.made == MAX_ATTEMPTS || !allowed || !is_worth_another(&error) {
             return Err(error);
         }
         timer::sleep(jitter(doubled(FIRST_PAUSE, self.made - 1, LONGEST_PAUSE)))?.await;

@@ -34,8 +34,13 @@ pub enum ErrorKind {
     NoAuthority,
     /// `Host` stands twice, cannot be read, or differs from the URL's authority (R5).
     HostMismatch,
+    /// The request's path begins below an origin's path prefix, and may leave it: which of the two depends on who reads it
+    /// (R4).
+    AmbiguousPath,
     /// The caller set `Authorization` itself, and the layer was told to refuse that (R1).
     CallerAuthorization,
+    /// A request has so many headers that no further one can be added.
+    TooManyHeaders,
     /// More redirects than are followed.
     TooManyRedirects,
 }

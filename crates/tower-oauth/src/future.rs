@@ -136,14 +136,18 @@ where
     /// Sends a request for the first time, keeping what it takes to send it again.
     fn first(mut inner: S, mut request: R, protection: Protection, token: AccessToken) -> Self {
         let kept = if protection.may_retry() { request.keep() } else { None };
-        authorize(request.headers_mut(), &token);
+        if let Err(error) = authorize(request.headers_mut(), &token) {
+            return Self::Refused { error: Some(error) };
+        }
         let future = inner.call(request);
         Self::First { future, attempt: Some(Attempt { inner, protection, token, kept }) }
     }
 
     fn second(retry: Retry<S, R>) -> Self {
         let Retry { mut inner, mut request, protection, token } = retry;
-        authorize(request.headers_mut(), &token);
+        if let Err(error) = authorize(request.headers_mut(), &token) {
+            return Self::Refused { error: Some(error) };
+        }
         let future = inner.call(request);
         Self::Second { future, sent: Some((protection, token)) }
     }

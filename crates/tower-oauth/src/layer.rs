@@ -62,7 +62,9 @@ impl OAuthLayer {
         O: TryInto<Origin>,
         Error: From<O::Error>,
     {
-        Ok(Self::new(origin, tokens)?.change(|policy| policy.for_connection = true))
+        let origin = origin.try_into()?;
+        let layer = Self { policy: Arc::default() }.add(origin.clone(), Tokens::Cache(tokens))?;
+        Ok(layer.change(|policy| policy.for_connection = Some(origin)))
     }
 
     /// A layer for these origins whose tokens are selected for each request: by its method, a header, an extension. For a

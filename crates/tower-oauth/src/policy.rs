@@ -17,8 +17,8 @@ use crate::{
 pub(crate) struct Policy {
     /// The longest path prefix first, so that the closest one wins.
     pub(crate) routes: Vec<Route>,
-    /// Requests without authority go to the first origin.
-    pub(crate) for_connection: bool,
+    /// Where requests without authority go.
+    pub(crate) for_connection: Option<Origin>,
     pub(crate) refuse_caller_authorization: bool,
     pub(crate) renew_on_other_schemes: bool,
     pub(crate) never_retry: bool,
@@ -76,18 +76,19 @@ pub(crate) enum Verdict {
 
 impl Policy {
     pub(crate) fn admit<R: sealed::Request>(self: &Arc<Self>, request: &R) -> Admission {
-        let (route, destination) = match request.located() {
-            Located::Here(destination) => match self.route(&destination) {
-                Some(route) => (route, destination),
-                None => return Admission::Pass,
-            },
+        let destination = match request.located() {
+            Located::Here(destination) => destination,
             Located::Unmatchable => return Admission::Pass,
             Located::Tunnel => return Admission::Refuse(no_authority()),
-            Located::NoAuthority => match self.connection(request.path()) {
-                Ok(Some(found)) => found,
-                Ok(None) => return Admission::Pass,
-                Err(error) => return Admission::Refuse(error),
+            Located::NoAuthority => match &self.for_connection {
+                Some(origin) => origin.destination(request.path()),
+                None => return Admission::Refuse(no_authority()),
             },
+        };
+        let route = match self.find(&destination) {
+            Found::Here(route) => route,
+            Found::Nowhere => return Admission::Pass,
+            Found::MayLeave(route) => return Admission::Refuse(may_leave(&self.routes[route].origin)),
         };
         let Route { origin, tokens } = &self.routes[route];
         if let Err(problem) = destination.check_host(request.headers()) {
@@ -111,10 +112,22 @@ impl Policy {
     }
 
     /// The closest origin. A path that may leave a prefix gets no token of any origin: who reads it as what, nobody knows.
+    fn find(&self, destination: &Destination<'_>) -> Found {
+        for (index, route) in self.routes.iter().enumerate() {
+            match route.origin.coverage(destination) {
+                Coverage::No => {}
+                Coverage::Yes => return Found::Here(index),
+                Coverage::MayLeave => return Found::MayLeave(index),
+            }
+        }
+        Found::Nowhere
+    }
+
     fn route(&self, destination: &Destination<'_>) -> Option<usize> {
-        let mut coverages = self.routes.iter().map(|route| route.origin.coverage(destination)).enumerate();
-        let (route, coverage) = coverages.find(|(_, coverage)| *coverage != Coverage::No)?;
-        (coverage == Coverage::Yes).then_some(route)
+        match self.find(destination) {
+            Found::Here(route) => Some(route),
+            Found::Nowhere | Found::MayLeave(_) => None,
+        }
     }
 
     #[cfg(feature = "reqwest-middleware")]
@@ -124,16 +137,13 @@ impl Policy {
             _ => None,
         }
     }
+}
 
-    /// Where a request without authority goes: along the one connection that the layer was built for, or nowhere.
-    fn connection<'a>(&'a self, path: &'a str) -> Result<Option<(usize, Destination<'a>)>, Error> {
-        if !self.for_connection {
-            return Err(no_authority());
-        }
-        let Some(origin) = self.routes.first().map(|route| &route.origin) else { return Ok(None) };
-        let destination = origin.destination(path);
-        Ok(self.route(&destination).map(|route| (route, destination)))
-    }
+/// Which origin a request goes to.
+enum Found {
+    Here(usize),
+    Nowhere,
+    MayLeave(usize),
 }
 
 impl Protection {
@@ -198,14 +208,29 @@ impl Protection {
 }
 
 /// Puts a token on a request; its header value is made, checked and marked sensitive already.
-pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken) {
-    headers.insert(AUTHORIZATION, token.authorization().clone());
+pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken) -> Result<(), Error> {
+    match headers.try_insert(AUTHORIZATION, token.authorization().clone()) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let message = "a request was not sent: it has more headers than a header map can hold one more of";
+            Err(Error::new(ErrorKind::TooManyHeaders, message))
+        }
+    }
 }
 
 fn no_authority() -> Error {
     let message = "a request whose URL has no scheme and host was not sent: nobody knows whether its token would go to \
                    the right place; give it an absolute URL, or build the layer by OAuthLayer::for_connection";
     Error::new(ErrorKind::NoAuthority, message)
+}
+
+fn may_leave(origin: &Origin) -> Error {
+    let message = format!(
+        "a request was not sent: its path begins below {origin}, but some server might read it as leaving it (encoded \
+         slashes, backslashes, dots or controls, or dot segments); write the path plainly, or give the origin without a \
+         path prefix"
+    );
+    Error::new(ErrorKind::AmbiguousPath, message)
 }
 
 fn host_mismatch(origin: &Origin, problem: HostError) -> Error {

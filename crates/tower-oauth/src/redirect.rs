@@ -1,9 +1,4 @@
-//! Redirects, followed above the layer (R13).
-//!
-//! Two share the work. Redirects that lead out of all origins of the layer, and those between such places, reqwest follows
-//! itself: it strips credentials, those of its default headers too, which it would put on again if the request were sent
-//! anew. Redirects into an origin of the layer, or out of its path prefix, are followed here, through the layer, so that
-//! each place is looked at anew.
+//! Redirects, followed above the layer, so that each place that one leads to is looked at anew (R13).
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +10,7 @@ use http::{
         TRANSFER_ENCODING,
     },
 };
-use reqwest::{Request, Response, Url, redirect};
+use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 use tokio::time::Instant;
 
@@ -24,27 +19,7 @@ use crate::{Error, ErrorKind, policy::Policy};
 /// As many as reqwest follows.
 const MAX_REDIRECTS: usize = 10;
 
-/// What reqwest follows itself.
-pub(crate) fn outside(policy: Arc<Policy>) -> redirect::Policy {
-    redirect::Policy::custom(move |attempt| {
-        let too_many = attempt.previous().len() > MAX_REDIRECTS;
-        match attempt.previous().last() {
-            Some(from) if !too_many && is_outside(&policy, from, attempt.url()) => attempt.follow(),
-            _ => attempt.stop(),
-        }
-    })
-}
-
-fn is_outside(policy: &Policy, from: &Url, to: &Url) -> bool {
-    let leaves_prefix = policy.route_of(from).is_some() && from.origin() == to.origin();
-    policy.route_of(to).is_none() && !leaves_prefix && !is_downgrade(from, to)
-}
-
-fn is_downgrade(from: &Url, to: &Url) -> bool {
-    from.scheme() == "https" && to.scheme() == "http"
-}
-
-/// Follows the other redirects, as reqwest does (RFC 9110, section 15.4), but through the middlewares below it.
+/// Follows redirects, as reqwest does (RFC 9110, section 15.4), but through the middlewares below it.
 #[derive(Clone, Debug)]
 pub(crate) struct FollowRedirects {
     pub(crate) policy: Arc<Policy>,
@@ -94,7 +69,7 @@ impl FollowRedirects {
         if !self.may_follow(request.method(), response.url(), &target) {
             return None;
         }
-        if target.origin() != response.url().origin() || target.origin() != request.url().origin() {
+        if target.origin() != response.url().origin() {
             forget_origin(request.headers_mut());
         }
         *request.url_mut() = target;
@@ -105,12 +80,9 @@ impl FollowRedirects {
     /// such an origin, from anywhere else, is followed for safe methods only.
     fn may_follow(&self, method: &Method, from: &Url, to: &Url) -> bool {
         let (source, target) = (self.policy.route_of(from), self.policy.route_of(to));
-        let is_ours = match target {
-            Some(_) => source == target || method.is_safe(),
-            // Out of a path prefix; all else outside reqwest has followed itself, or would not.
-            None => source.is_some() && from.origin() == to.origin(),
-        };
-        is_ours && !is_downgrade(from, to)
+        let is_downgrade = from.scheme() == "https" && to.scheme() == "http";
+        let is_driven_by_another = target.is_some() && source != target && !method.is_safe();
+        !is_downgrade && !is_driven_by_another
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     drain::Drain,
     message::sealed::{Request as _, Response as _},
     policy::{Admission, Policy, Protection, Verdict, authorize},
-    redirect::{Deadline, FollowRedirects, outside},
+    redirect::{Deadline, FollowRedirects},
     timer::within,
 };
 
@@ -21,8 +21,9 @@ impl OAuthLayer {
     ///
     /// Redirects are followed above the layer, at most ten, so that each origin of the layer that they lead to is looked at
     /// anew (R13); whatever the builder says of redirects is switched off. A redirect into an origin of the layer from
-    /// elsewhere is followed for safe methods only, else it is the answer; one from https to http never is. No `Referer` is
-    /// sent. A request's own timeout counts over all that is sent for it, a timeout of the builder for each request sent.
+    /// elsewhere is followed for safe methods only, else it is the answer; one from https to http never is. Credentials do
+    /// not leave the origin that they were set for; those in the builder's default headers would, so such a builder is
+    /// refused, and other default headers go wherever redirects lead. A request's own timeout counts over all that is sent for it, a timeout of the builder for each request sent.
     ///
     /// With an origin of plain http on loopback, the client uses no proxy at all: one named by the environment would see
     /// the token.
@@ -43,10 +44,18 @@ impl OAuthLayer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when reqwest cannot build the client.
+    /// [`ErrorKind::Config`] when reqwest cannot build the client, or its default headers hold `Authorization`, `Cookie` or
+    /// `Proxy-Authorization`.
     pub fn reqwest(&self, builder: ::reqwest::ClientBuilder) -> std::result::Result<ClientWithMiddleware, Error> {
         let policy = Arc::clone(self.policy());
-        let mut builder = builder.referer(false).redirect(outside(Arc::clone(&policy)));
+        if let Some(header) = default_credential(&builder) {
+            let message = format!(
+                "the reqwest client has a default header `{header}`, which would follow redirects to any origin: set it on \
+                 each request"
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let mut builder = builder.redirect(::reqwest::redirect::Policy::none());
         if policy.routes.iter().any(|route| route.origin.is_plain_loopback()) {
             let loopback = [([127, 0, 0, 1], 0).into(), ([0, 0, 0, 0, 0, 0, 0, 1], 0).into()];
             builder = builder.no_proxy().resolve_to_addrs("localhost", &loopback);
@@ -65,6 +74,15 @@ impl OAuthLayer {
     pub fn middleware(&self) -> OAuthMiddleware {
         OAuthMiddleware { policy: Arc::clone(self.policy()) }
     }
+}
+
+/// A default header that holds a credential, by the builder's own account: there is no other way to look. Reqwest adds
+/// default headers to every request that lacks them, after a redirect too.
+fn default_credential(builder: &::reqwest::ClientBuilder) -> Option<&'static str> {
+    let account = format!("{builder:?}").to_ascii_lowercase();
+    ["authorization", "cookie", "proxy-authorization"]
+        .into_iter()
+        .find(|name| account.contains(&format!("\"{name}\":")))
 }
 
 /// An [`OAuthLayer`] as a reqwest middleware; see [`OAuthLayer::middleware`].
@@ -108,7 +126,7 @@ async fn send(
     next: Next<'_>,
 ) -> Result<::reqwest::Response> {
     let kept = if protection.may_retry() { request.keep() } else { None };
-    authorize(request.headers_mut(), &token);
+    authorize(request.headers_mut(), &token).map_err(reqwest_middleware::Error::middleware)?;
     deadline.apply(&mut request);
     let mut response = next.clone().run(request, extensions).await?;
     let renewed = match (protection.judge(&response, &token), kept) {
@@ -132,7 +150,7 @@ async fn send(
         }
     };
     drain(response).await;
-    authorize(request.headers_mut(), &token);
+    authorize(request.headers_mut(), &token).map_err(reqwest_middleware::Error::middleware)?;
     deadline.apply(&mut request);
     let mut response = next.run(request, extensions).await?;
     protection.note_acceptance(&response, &token);

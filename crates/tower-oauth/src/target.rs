@@ -23,7 +23,7 @@ mod tests;
 /// host, the spelling of an IPv6 address and the prefix's trailing slash make no difference.
 ///
 /// A path prefix covers whole segments: `/v2` covers `/v2`, `/v2/` and `/v2/x`, but not `/v20`. It is compared byte
-/// for byte. Under a prefix, a path that some server might read as leaving it is not covered either: dot
+/// for byte. Under a prefix, a path that some server might read as leaving it is not covered either, and refused: dot
 /// segments, `\`, and encoded slashes, backslashes and dots. Without one, every path is.
 ///
 /// ```

@@ -18,23 +18,39 @@ use crate::{
 
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
-/// How many renewals rejections may cause at once, and how long one more takes to be allowed: 20 a minute. An API that
-/// revokes more tokens than that is not helped by more of them.
+/// How many renewals one origin's rejections may cause at once, and how long one more takes to be allowed: 20 a minute. An
+/// API that revokes more tokens than that is not helped by more of them.
 const BURST: f64 = 20.0;
 const REFILL: Duration = Duration::from_secs(3);
+/// How many all origins together may cause at once, at the same rate: each has an equal share of 20, and this is the end
+/// of it, however many there are.
+const ABSOLUTE_BURST: f64 = 60.0;
+/// More names than this are not remembered without need.
+const MANY_ORIGINS: usize = 256;
 
 #[derive(Default)]
 pub(super) struct StormGuard {
     /// Whether any origin is held: all that a successful call looks at.
     engaged: AtomicBool,
-    origins: Mutex<HashMap<Box<str>, Origin>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    origins: HashMap<Box<str>, Origin>,
+    absolute: Option<Budget>,
 }
 
 struct Origin {
     /// A renewal was caused here, and no call has succeeded since.
     hold: Option<Hold>,
-    /// What is left of this origin's share of the budget, as of when.
-    budget: f64,
+    /// What is left of this origin's share.
+    budget: Budget,
+}
+
+/// How many renewals may still be caused, as of when.
+struct Budget {
+    left: f64,
     counted_at: Instant,
 }
 
@@ -48,9 +64,13 @@ struct Hold {
 impl StormGuard {
     /// Whether a rejection may cause a renewal now; if so, the next one is held.
     pub(super) fn admit(&self, name: &str, rejected: &AccessToken, now: Instant) -> Result<(), Error> {
-        let mut origins = self.lock();
+        let mut state = self.lock();
+        let State { origins, absolute } = &mut *state;
         if !origins.contains_key(name) {
-            origins.insert(name.into(), Origin { hold: None, budget: BURST, counted_at: now });
+            if origins.len() >= MANY_ORIGINS {
+                origins.retain(|_, origin| !origin.is_forgettable(now));
+            }
+            origins.insert(name.into(), Origin { hold: None, budget: Budget::full(BURST, now) });
         }
         let share = 1.0 / origins.len() as f64;
         let Some(origin) = origins.get_mut(name) else { return Ok(()) };
@@ -66,9 +86,14 @@ impl StormGuard {
             Some(hold) => hold.times,
             None => 0,
         };
-        if !origin.spend(share, now) {
+        let absolute = absolute.get_or_insert_with(|| Budget::full(ABSOLUTE_BURST, now));
+        let (own, all) =
+            (origin.budget.refill((BURST * share).max(1.0), share, now), absolute.refill(ABSOLUTE_BURST, 1.0, now));
+        if own < 1.0 || all < 1.0 {
             return Err(held(name, "401s have used up the budget for renewals (20 a minute for all origins)"));
         }
+        origin.budget.left -= 1.0;
+        absolute.left -= 1.0;
         let until = after(now, hold_time(times));
         origin.hold = Some(Hold { rejected: rejected.clone(), until, times: times.saturating_add(1) });
         self.engaged.store(true, Relaxed);
@@ -77,14 +102,14 @@ impl StormGuard {
 
     /// The renewal brought a token: the hold counts from when it can be tried.
     pub(super) fn renewed(&self, name: &str, now: Instant) {
-        if let Some(hold) = self.lock().get_mut(name).and_then(|origin| origin.hold.as_mut()) {
+        if let Some(hold) = self.lock().origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
             hold.until = after(now, hold_time(hold.times.saturating_sub(1)));
         }
     }
 
     /// The renewal failed, which says nothing of the origin; the failure itself is remembered elsewhere.
     pub(super) fn failed(&self, name: &str, now: Instant) {
-        if let Some(hold) = self.lock().get_mut(name).and_then(|origin| origin.hold.as_mut()) {
+        if let Some(hold) = self.lock().origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
             hold.times = hold.times.saturating_sub(1);
             hold.until = now;
         }
@@ -96,7 +121,7 @@ impl StormGuard {
 
     /// A call with the current token succeeded: nothing is held there any more, unless that is the token that was rejected.
     pub(super) fn accepted(&self, name: &str, token: &AccessToken, now: Instant) {
-        let mut origins = self.lock();
+        let origins = &mut self.lock().origins;
         for (origin, Origin { hold, .. }) in origins.iter_mut() {
             let cured = hold.as_ref().is_some_and(|hold| &**origin == name && hold.rejected != *token);
             let long_over = hold.as_ref().is_some_and(|hold| hold.is_long_over(now));
@@ -107,8 +132,8 @@ impl StormGuard {
         self.engaged.store(origins.values().any(|origin| origin.hold.is_some()), Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Origin>> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,16 +144,22 @@ impl Hold {
 }
 
 impl Origin {
-    /// Every origin has an equal share of the budget, so that none starves another.
-    fn spend(&mut self, share: f64, now: Instant) -> bool {
+    fn is_forgettable(&self, now: Instant) -> bool {
+        self.hold.as_ref().is_none_or(|hold| hold.is_long_over(now))
+    }
+}
+
+impl Budget {
+    fn full(burst: f64, now: Instant) -> Self {
+        Self { left: burst, counted_at: now }
+    }
+
+    /// What is left now. Every origin has an equal share of what comes in, so that none starves another.
+    fn refill(&mut self, burst: f64, share: f64, now: Instant) -> f64 {
         let refilled = now.saturating_duration_since(self.counted_at).div_duration_f64(REFILL) * share;
-        self.budget = (self.budget + refilled).min((BURST * share).max(1.0));
+        self.left = (self.left + refilled).min(burst);
         self.counted_at = now;
-        let enough = self.budget >= 1.0;
-        if enough {
-            self.budget -= 1.0;
-        }
-        enough
+        self.left
     }
 }
 

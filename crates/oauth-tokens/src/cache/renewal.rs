@@ -110,21 +110,31 @@ impl Shared {
     }
 
     fn renew_in_background(self: &Arc<Self>, now: Instant) {
-        // Without a runtime the token serves on; whoever holds the lock sees to the renewal already.
-        let Ok(runtime) = timer::runtime_with_timer() else { return };
-        let mut ledger = match self.ledger.try_lock() {
-            Ok(ledger) => ledger,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        // Whoever holds the lock sees to the renewal already.
+        let Some(mut ledger) = self.try_lock() else { return };
         // Looked at under the lock: a renewal may have ended since the caller looked.
         let is_due = self.current.load().as_ref().is_some_and(|entry| now >= entry.refresh_at);
         if !is_due || self.live_flight(&mut ledger, now).is_some() || !ledger.may_renew_in_background(now) {
             return;
         }
-        let (_, launch) = launch(&mut ledger, None, now);
+        // Not to be asked for again at once where there is no runtime to do it: the token serves on.
+        ledger.postpone_background(now);
         drop(ledger);
-        self.spawn(&runtime, launch);
+        let Ok(runtime) = timer::runtime_with_timer() else { return };
+        let mut ledger = self.lock();
+        if self.live_flight(&mut ledger, now).is_none() {
+            let (_, launch) = launch(&mut ledger, None, now);
+            drop(ledger);
+            self.spawn(&runtime, launch);
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Ledger>> {
+        match self.ledger.try_lock() {
+            Ok(ledger) => Some(ledger),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8); and nobody

@@ -85,7 +85,7 @@ impl Grant for RefreshToken {
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         let mut held = self.held.lock().await;
         self.save(&mut held).await?;
-        let mut answer = exchange.send(Form::new().with("refresh_token", held.token.as_str())).await;
+        let mut answer = exchange.send_once(Form::new().with("refresh_token", held.token.as_str())).await;
         // The server may have rotated in an answer that is of no other use.
         let rotated = match &mut answer {
             Ok(tokens) => tokens.refresh_token.clone(),

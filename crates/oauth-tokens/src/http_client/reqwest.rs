@@ -18,7 +18,7 @@ use crate::{BoxError, Error, endpoint_url::is_loopback};
 /// How long a connection may take to be made (T3).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many runtimes at once keep connections of their own.
-const MAX_RUNTIMES: usize = 4;
+const MAX_RUNTIMES: usize = 32;
 
 impl HttpClient {
     /// The default client. It is built on first use; building reads the system's root certificates.
@@ -87,15 +87,17 @@ impl Reqwest {
     fn clients(&self) -> Result<Clients, BoxError> {
         let runtime = Handle::try_current()?.id();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = clients.iter().find(|(id, _)| *id == runtime) {
-            return Ok(found.clone());
+        // The one that was used last stands last, and the first is the first to go.
+        if let Some(at) = clients.iter().position(|(id, _)| *id == runtime) {
+            clients[at..].rotate_left(1);
+        } else {
+            let built = self.build()?;
+            if clients.len() == MAX_RUNTIMES {
+                clients.remove(0);
+            }
+            clients.push((runtime, built));
         }
-        let built = self.build()?;
-        if clients.len() == MAX_RUNTIMES {
-            clients.remove(0);
-        }
-        clients.push((runtime, built.clone()));
-        Ok(built)
+        clients.last().map(|(_, clients)| clients.clone()).ok_or_else(|| "there is no client".into())
     }
 
     fn build(&self) -> reqwest::Result<Clients> {
@@ -114,10 +116,13 @@ impl Exchange for Reqwest {
     fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>> {
         let clients = self.clients();
         Box::pin(async move {
-            let clients = clients.map_err(SendError::Failed)?;
+            let clients = clients.map_err(SendError::Unsent)?;
             let client = if is_loopback(request.uri()) { clients.loopback } else { clients.anywhere };
             // The URL is left out of the error: it is in the message, checked, and a query may hold a key.
-            let failed = |error: reqwest::Error| SendError::Failed(error.without_url().into());
+            let failed = |error: reqwest::Error| match error.is_connect() || error.is_builder() {
+                true => SendError::Unsent(error.without_url().into()),
+                false => SendError::Failed(error.without_url().into()),
+            };
             let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(failed)?;
             let response = client.execute(request).await.map_err(failed)?;
             whole(response.into()).await
