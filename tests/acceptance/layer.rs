@@ -1,1 +1,16 @@
-//! To come.
+//! The layer on the request: R1 to R13 and R15.
+
+mod bodies;
+mod cancellation;
+mod challenges;
+mod composition;
+mod differential;
+mod errors;
+mod middleware;
+mod origins;
+mod redirects;
+mod renewal;
+mod replay;
+mod reqwest;
+mod selection;
+mod wire;

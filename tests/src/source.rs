@@ -13,7 +13,7 @@ use std::{
 use oauth_tokens::{AccessToken, Error, TokenCache, TokenSet, TokenSource};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 /// What the source makes of one fetch.
@@ -107,9 +107,10 @@ impl Source {
     ///
     /// # Panics
     ///
-    /// Never: the source itself holds the other end of the channel.
+    /// When none begins for a minute.
     pub async fn next(&self) -> Fetch {
-        self.0.by_hand.lock().await.recv().await.expect("the channel is open")
+        let next = async { self.0.by_hand.lock().await.recv().await };
+        timeout(Duration::from_secs(60), next).await.expect("a fetch begins").expect("the channel is open")
     }
 
     /// The next fetch that waits for the test, if there is one now.

@@ -4,7 +4,7 @@ use std::{
     error::Error,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// An error's `Display` and `Debug`, and those of every cause.
@@ -64,6 +64,18 @@ impl TempFolder {
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).expect("a file that can be written");
+        path
+    }
+
+    /// Writes a file in it that looks as old as every other one written so.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub fn write_of_old(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, text);
+        let file = std::fs::File::options().write(true).open(&path).expect("a file");
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("its time");
         path
     }
 }

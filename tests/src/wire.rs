@@ -18,7 +18,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use oauth_test_server::TestServer;
-use tokio::net::TcpStream;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
 use tower::Service;
 use tower_oauth::{
     BoxError,
@@ -115,4 +119,59 @@ pub fn reqwest_client() -> reqwest::Client {
 pub fn redirect_url(server: &TestServer, path: &str, status: u16, to: &str) -> String {
     let url = server.api_url(&format!("{path}/redirect/{status}"));
     reqwest::Url::parse_with_params(&url, [("to", to)]).expect("a URL").into()
+}
+
+/// A way to a server on which connections are counted, for clients whose connector is their own. It ends when it is
+/// dropped.
+#[derive(Debug)]
+pub struct CountingProxy {
+    origin: String,
+    connections: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl CountingProxy {
+    /// Listens on loopback, and hands on all bytes to this origin.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port, or the origin is not plain http.
+    pub async fn start(upstream: &str) -> Self {
+        let upstream = upstream.strip_prefix("http://").expect("plain http").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let origin = format!("http://{}", listener.local_addr().expect("its address"));
+        let connections = Arc::<AtomicU64>::default();
+        let task = tokio::spawn(hand_on(listener, upstream, Arc::clone(&connections)));
+        Self { origin, connections, task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How many connections were made.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(SeqCst)
+    }
+}
+
+impl Drop for CountingProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn hand_on(listener: TcpListener, upstream: String, count: Arc<AtomicU64>) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut down, _)) = listener.accept().await {
+        count.fetch_add(1, SeqCst);
+        let upstream = upstream.clone();
+        connections.spawn(async move {
+            let mut up = TcpStream::connect(upstream).await?;
+            copy_bidirectional(&mut down, &mut up).await
+        });
+    }
 }

@@ -1,0 +1,179 @@
+//! The authorization server is down: the requests to it are bounded, and what is valid serves on.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use oauth_test_server::{Fault, TestServer};
+use oauth_tokens::{Error, TokenCache};
+use tests::source::{Answer, Source, settle, tokens};
+use tokio::time::{Instant, advance};
+
+use super::{HOUR, TICK, cache_of, ms, s};
+
+const API: &str = "https://api.test";
+
+/// Calls a hundred times, ten times a second.
+async fn load(cache: &TokenCache, during: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < during {
+        for _ in 0..100 {
+            // Most meet a remembered error; the first begins an exchange, which the time that passes ends.
+            let _ = cache.token().now_or_never();
+        }
+        advance(ms(100)).await;
+        settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_while_the_server_is_down_ten_minutes_of_load_make_few_requests() {
+    // (how it is down, at most so many exchanges in 600 s, requests for each)
+    let cases = [
+        // 0.75, 1.5, 3, 6 s, then at least 7.5 s between exchanges.
+        (Fault::Status(StatusCode::INTERNAL_SERVER_ERROR), 5 + 80, 3),
+        (Fault::Disconnect, 5 + 80, 3),
+        (Fault::Html(StatusCode::FORBIDDEN), 5 + 80, 1),
+        (Fault::Garbage, 5 + 80, 1),
+        (Fault::oauth_error("temporarily_unavailable"), 5 + 80, 1),
+        // 22.5, 45, 90, 180 s, then 225 s.
+        (Fault::oauth_error("invalid_client"), 6, 1),
+        (Fault::StatusWithRetryAfter(StatusCode::SERVICE_UNAVAILABLE, "60".to_owned()), 11, 1),
+        // Each exchange takes its 10 s, with two attempts of 5 s.
+        (Fault::Hang, 600 / 10, 2),
+    ];
+    for (fault, exchanges, each) in cases {
+        let server = TestServer::builder().keep_requests(0).build();
+        server.token_faults().push_forever(fault.clone());
+        let cache = cache_of(&server);
+        load(&cache, s(600)).await;
+        let requests = server.counters().token_requests;
+        assert!(requests <= exchanges * each, "{fault:?}: {requests} requests");
+        assert!(requests >= 3, "{fault:?}: {requests} requests: it is tried again");
+        // Back up again, it is noticed within the longest pause.
+        server.token_faults().clear();
+        for _ in 0..2 {
+            advance(s(300)).await;
+            settle().await;
+        }
+        cache.token().await.expect("a token");
+    }
+}
+
+/// F7, with the rejections of several origins on top: what is remembered holds for all.
+#[tokio::test(start_paused = true)]
+async fn f7_rejections_while_the_server_is_down_make_no_more_requests_than_calls() {
+    let source = Source::issuing(Some(HOUR));
+    let cache = source.cache();
+    let dead = cache.token().await.expect("a token");
+    source.follow(|_| Answer::Now(Err(Error::source_failed("down"))));
+    for _ in 0..6000 {
+        for origin in ["https://a.test", "https://b.test", "https://c.test"] {
+            assert!(cache.renew_for(origin, &dead).await.is_err());
+        }
+        advance(ms(100)).await;
+    }
+    assert!((30..=1 + 85).contains(&source.fetches()), "{} fetches in ten minutes", source.fetches());
+    // A failure says nothing of the origin: back up again, none is held.
+    source.follow(|number| Answer::Now(Ok(tokens(&format!("token-{number}"), Some(HOUR)))));
+    advance(s(10)).await;
+    cache.renew_for("https://a.test", &dead).await.expect("another token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_failing_renewals_fail_no_request_up_to_the_very_expiry() {
+    for lifetime in [s(1), s(5), s(60), HOUR] {
+        let source = Source::issuing(Some(lifetime));
+        let cache = source.cache();
+        let token = cache.token().await.expect("a token");
+        source.follow(|_| Answer::Now(Err(Error::source_failed("down"))));
+        let expiry = Instant::now() + lifetime;
+        advance(cache.status().refresh_in.expect("a token")).await;
+        while Instant::now() < expiry - TICK {
+            if cache.status().usable {
+                assert_eq!(cache.token().now_or_never().expect("at once").expect("a token"), token);
+            } else {
+                // In the skew a call waits for the renewal; when it fails, the token serves all the same.
+                assert_eq!(cache.token().await.expect("not expired yet"), token, "{lifetime:?}");
+            }
+            settle().await;
+            advance((lifetime / 500).min(expiry - TICK - Instant::now())).await;
+        }
+        assert_eq!(cache.token().await.expect("the last tick"), token, "{lifetime:?}");
+        assert!(source.fetches() > 1, "{lifetime:?}: it was tried");
+        advance(TICK).await;
+        assert_eq!(cache.token().await.expect_err("expired").to_string(), "down", "{lifetime:?}");
+    }
+}
+
+/// The same when the server does not say no, but nothing at all.
+#[tokio::test(start_paused = true)]
+async fn f8_renewals_that_hang_fail_no_request_up_to_the_very_expiry() {
+    for lifetime in [s(60), HOUR] {
+        let source = Source::issuing(Some(lifetime));
+        let cache = source.cache();
+        let token = cache.token().await.expect("a token");
+        source.follow(|_| Answer::Never);
+        let expiry = Instant::now() + lifetime;
+        advance(cache.status().expires_in.expect("a lifetime")).await;
+        let served = cache.token().await;
+        assert_eq!(served.expect("it was valid when it was asked for"), token, "{lifetime:?}");
+        assert!(Instant::now() < expiry, "{lifetime:?}: handed out too late to be of use");
+    }
+}
+
+/// Full jitter, 1 s x 2 up to 30 s: neither in step, nor ever faster.
+#[tokio::test(start_paused = true)]
+async fn f7_background_renewals_back_off_with_full_jitter() {
+    const STEP: Duration = ms(50);
+    let fleet: Vec<(Source, TokenCache)> = (0..60)
+        .map(|_| {
+            let source = Source::issuing(Some(s(86400)));
+            let cache = source.cache();
+            (source, cache)
+        })
+        .collect();
+    for (source, cache) in &fleet {
+        cache.ready().await.expect("a token");
+        source.follow(|_| Answer::Now(Err(Error::source_failed("down"))));
+    }
+    advance(s(86100)).await;
+    for _ in 0..s(280).div_duration_f64(STEP) as usize {
+        for (_, cache) in &fleet {
+            assert!(cache.cached().is_some());
+        }
+        advance(STEP).await;
+    }
+    // The gap after each failure in a row, over the whole fleet.
+    for (nth, cap) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+        let gaps: Vec<Duration> = fleet
+            .iter()
+            .filter_map(|(source, _)| {
+                let begun = source.begun();
+                Some(*begun.get(nth + 2)? - *begun.get(nth + 1)?)
+            })
+            .collect();
+        let (least, most) = (*gaps.iter().min().expect("some"), *gaps.iter().max().expect("some"));
+        assert!(gaps.len() > 50, "failure {nth}: {} gaps", gaps.len());
+        assert!(most <= s(cap) + STEP, "failure {nth}: {most:?}");
+        assert!(least < s(cap) / 4 + STEP && most > s(cap) * 3 / 4, "failure {nth}: {least:?} to {most:?}");
+    }
+}
+
+/// A permanent error is not asked about every few seconds in the window, either.
+#[tokio::test(start_paused = true)]
+async fn f7_a_permanent_error_in_the_window_is_tried_rarely() {
+    let refused = super::refusal(Fault::oauth_error("invalid_client")).await;
+    let source = Source::issuing(Some(s(86400)));
+    let cache = source.cache();
+    cache.ready().await.expect("a token");
+    source.follow(move |_| Answer::Now(Err(refused.clone())));
+    advance(s(86100)).await;
+    for _ in 0..280 {
+        assert!(cache.cached().is_some());
+        advance(s(1)).await;
+    }
+    // At 0, then after 22.5 to 30 s, 45 to 60 s, 90 to 120 s.
+    assert!((4..=5).contains(&source.fetches()), "{} fetches", source.fetches());
+    assert!(cache.renew_for(API, &cache.cached().expect("a token")).await.is_err());
+}
