@@ -1,8 +1,8 @@
 //! What the tests share.
 pub mod numbered;
 pub mod probe;
-pub mod source;
 pub mod script;
+pub mod source;
 pub mod steps;
 pub mod wire;
 

@@ -1,6 +1,7 @@
 //! Waiting, on runtimes of which nothing is known.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
@@ -9,8 +10,8 @@ use std::{
 };
 
 use tokio::{
-    runtime::Handle,
-    time::{Sleep, sleep as tokio_sleep},
+    runtime::{Handle, Id},
+    time::{Instant, Sleep, sleep as tokio_sleep},
 };
 
 use crate::{Error, ErrorKind};
@@ -46,6 +47,21 @@ pub(crate) fn runtime() -> Result<Handle, Error> {
 pub(crate) fn runtime_with_timer() -> Result<Handle, Error> {
     drop(sleep(Duration::ZERO)?);
     runtime()
+}
+
+/// [`runtime_with_timer`], asked for at most once a second by a thread that had none: each time costs a caught panic.
+pub(crate) fn runtime_with_timer_unless_refused(now: Instant) -> Option<Handle> {
+    thread_local! {
+        static REFUSED: Cell<Option<(Id, Instant)>> = const { Cell::new(None) };
+    }
+    let id = Handle::try_current().ok()?.id();
+    let lately = |(refused, at)| refused == id && now.saturating_duration_since(at) < Duration::from_secs(1);
+    if REFUSED.get().is_some_and(lately) {
+        return None;
+    }
+    let runtime = runtime_with_timer().ok();
+    REFUSED.set(if runtime.is_none() { Some((id, now)) } else { None });
+    runtime
 }
 
 /// Runs a future to its end, or to its panic.

@@ -166,6 +166,7 @@ impl OAuthLayer {
         self.change(|policy| policy.never_retry = true)
     }
 
+    #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }

@@ -71,10 +71,6 @@ impl Ledger {
         self.failure = Some(Failure { error, until: after(now, pause), fingerprint, looked_at: now });
     }
 
-    pub(super) fn postpone_background(&mut self, now: Instant) {
-        self.background_after = Some(after(now, BACKGROUND.0));
-    }
-
     /// Full jitter.
     fn background_pause(&self) -> Duration {
         let (first, longest) = BACKGROUND;

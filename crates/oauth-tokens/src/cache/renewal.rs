@@ -110,25 +110,27 @@ impl Shared {
     }
 
     fn renew_in_background(self: &Arc<Self>, now: Instant) {
-        // Whoever holds the lock sees to the renewal already.
-        let Some(mut ledger) = self.try_lock() else { return };
-        // Looked at under the lock: a renewal may have ended since the caller looked.
-        let is_due = self.current.load().as_ref().is_some_and(|entry| now >= entry.refresh_at);
-        if !is_due || self.live_flight(&mut ledger, now).is_some() || !ledger.may_renew_in_background(now) {
+        // Without a runtime the token serves on; and nothing is noted, as others may have one.
+        if timer::runtime().is_err() || !self.try_lock().is_some_and(|mut ledger| self.is_due(&mut ledger, now)) {
             return;
         }
-        // Not to be asked for again at once where there is no runtime to do it: the token serves on.
-        ledger.postpone_background(now);
-        drop(ledger);
-        let Ok(runtime) = timer::runtime_with_timer() else { return };
+        // Looked for last, and not under the lock: it costs an allocation, or a panic where there is none.
+        let Some(runtime) = timer::runtime_with_timer_unless_refused(now) else { return };
         let mut ledger = self.lock();
-        if self.live_flight(&mut ledger, now).is_none() {
+        if self.is_due(&mut ledger, now) {
             let (_, launch) = launch(&mut ledger, None, now);
             drop(ledger);
             self.spawn(&runtime, launch);
         }
     }
 
+    /// Looked at under the lock: a renewal may have ended, or begun, since the caller looked.
+    fn is_due(&self, ledger: &mut Ledger, now: Instant) -> bool {
+        let is_past = self.current.load().as_ref().is_some_and(|entry| now >= entry.refresh_at);
+        is_past && self.live_flight(ledger, now).is_none() && ledger.may_renew_in_background(now)
+    }
+
+    /// Whoever holds the lock sees to the renewal already.
     fn try_lock(&self) -> Option<MutexGuard<'_, Ledger>> {
         match self.ledger.try_lock() {
             Ok(ledger) => Some(ledger),
