@@ -19,6 +19,8 @@ use crate::{
 const DEADLINE: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_millis(500));
 /// When whoever waits takes over: the task that renews is on a runtime that stands still.
 const TAKE_OVER_AFTER: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_secs(1));
+/// A token that lives for less than this is no use: every call would fetch another.
+const MIN_LIFETIME: Duration = Duration::from_millis(100);
 /// How often one waiter takes over before it gives up.
 const MAX_TAKE_OVERS: u32 = 3;
 
@@ -309,8 +311,10 @@ impl Shared {
             ledger.unchanged(tokens.refresh_in, usable_for, now);
             return Ok(current.token.clone());
         }
-        if !entry.is_usable(now) {
-            let message = "the token that was issued is expired already; check the server's clock and token lifetime";
+        let is_no_use = tokens.expires_in.is_some_and(|lifetime| lifetime < MIN_LIFETIME);
+        if is_no_use || !entry.is_usable(now) {
+            let message =
+                "the token that was issued is expired already, or all but; check the server's clock and token lifetime";
             return Err(Error::new(ErrorKind::InvalidResponse, message));
         }
         let token = entry.token.clone();
