@@ -3,6 +3,8 @@
 #
 #     tests/fuzz/smoke.sh [SECONDS] [TARGET...]
 #
+# The seed is fixed, so that a change is judged by what it changes; FUZZ_SEED=0 takes a random one.
+#
 # For longer hunts, with sanitizers: cargo +nightly fuzz run --fuzz-dir tests/fuzz challenge
 set -eu
 
@@ -37,5 +39,5 @@ for target in "$@"; do
     echo "== $target"
     "$target_dir/$host/release/$target" "$found" "corpus/$target" \
         -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=20480 \
-        -artifact_prefix="$artifacts/" -print_final_stats=1
+        -verbosity=0 -seed="${FUZZ_SEED:-1}" -artifact_prefix="$artifacts/" -print_final_stats=1
 done

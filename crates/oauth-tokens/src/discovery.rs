@@ -277,10 +277,14 @@ impl Metadata {
         let object = Object::parse(body).map_err(|problem| invalid(&format!("its body {problem}")))?;
         let found = object.text("issuer").ok_or_else(|| invalid("it names no issuer"))?;
         if found != issuer.expected {
+            // Who writes an `@` there may mean a user name and a password.
+            let found = match found.contains('@') {
+                true => "one with an @".to_owned(),
+                false => format!("{:?}", clean(found, &Secrets::default())),
+            };
             let message = format!(
-                "{what} was answered for the issuer {:?}, but {:?} was expected: give the issuer exactly as the server \
-                 spells it, or accept it by accept_metadata_issuer",
-                clean(found, &Secrets::default()),
+                "{what} was answered for another issuer, {found}, but {:?} was expected: give the issuer exactly as the \
+                 server spells it, or accept it by accept_metadata_issuer",
                 issuer.expected
             );
             return Err(Error::new(ErrorKind::IssuerMismatch, message));

@@ -37,7 +37,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     ///
-    /// Whatever keeps a token from being issued; see [`ErrorKind`].
+    /// Whatever keeps a token from being issued; see [`ErrorKind`](crate::ErrorKind).
     pub async fn send(&self, form: Form) -> Result<TokenSet, Error> {
         self.send_repeating(form, Repeat::Freely).await
     }
