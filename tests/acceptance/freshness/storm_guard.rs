@@ -313,3 +313,16 @@ async fn f10_acceptance_without_a_rejection_is_nothing() {
     assert!(is_held(&reject(&cache, API).await));
     assert_eq!(source.fetches(), 2);
 }
+
+/// Whatever names there are: 60 at once, and not one more.
+#[tokio::test(start_paused = true)]
+async fn f11_the_budget_of_a_cache_is_absolute() {
+    let (source, cache) = started().await;
+    for number in 0..1000 {
+        let origin = format!("https://api-{number}.test");
+        if reject(&cache, &origin).await.is_ok() {
+            cache.accepted(&origin, &cache.cached().expect("a token"));
+        }
+    }
+    assert_eq!(source.fetches(), 1 + 60);
+}

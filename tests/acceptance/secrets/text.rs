@@ -121,3 +121,16 @@ async fn s1_parser_errors_carry_no_input() {
         }
     }
 }
+
+/// What a server says that it granted is shown to people: in the status of a cache, for one.
+#[tokio::test]
+async fn s1_a_scope_that_echoes_a_secret_is_redacted() {
+    let scope = format!("api {MARK}-secret acc3ss");
+    let body = serde_json::json!({"access_token": "acc3ss", "token_type": "Bearer", "scope": scope});
+    let client =
+        client(Canned::always(json(200, body.to_string())).http(), ClientAuth::secret_post(format!("{MARK}-secret")));
+    let cache = client.client_credentials().cached().expect("a request");
+    cache.ready().await.expect("a token");
+    let shown = format!("{cache:?} {:?}", cache.status());
+    assert!(shown.contains("api") && !shown.contains(MARK) && !shown.contains("acc3ss"), "{shown}");
+}
