@@ -292,3 +292,16 @@ async fn r4_plain_http_beyond_loopback_needs_its_name() {
     assert_eq!(sent(&layer, get("http://api.test/x")).await, Ok("Bearer t0".to_owned()));
     assert_eq!(sent(&layer, get("https://api.test/x")).await, Ok(String::new()));
 }
+
+/// No panic on any input: a header map has an end.
+#[tokio::test]
+async fn r3_a_request_with_no_room_for_a_token_is_refused() {
+    let mut request = get("https://api.test/x");
+    for number in 0..40_000 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+        if request.headers_mut().try_insert(name, http::HeaderValue::from_static("1")).is_err() {
+            break;
+        }
+    }
+    assert_eq!(sent(&layer(API), request).await, Err(ErrorKind::TooManyHeaders));
+}
