@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 use zeroize::Zeroizing;
 
+use crate::retry::MAX_RETRY_AFTER;
+
 /// A boxed error, as tower uses it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,6 +37,8 @@ struct Inner {
     rotated: Option<Zeroizing<String>>,
     /// The request surely did not reach the server.
     unsent: bool,
+    /// A source of the caller's own says that waiting does not cure it.
+    permanent: bool,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -114,8 +118,8 @@ impl OAuthError {
 }
 
 impl Error {
-    /// An error for a [`TokenSource`](crate::TokenSource) or [`Grant`](crate::Grant) of your own: transient, with the
-    /// message as its `Display`. Keep secrets out of the message.
+    /// An error for a [`TokenSource`](crate::TokenSource) or [`Grant`](crate::Grant) of your own: transient unless called
+    /// [`permanent`](Self::permanent), with the message as its `Display`. Keep secrets out of the message.
     #[must_use]
     pub fn source_failed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Source, message)
@@ -131,6 +135,7 @@ impl Error {
             source: None,
             rotated: None,
             unsent: false,
+            permanent: false,
         }))
     }
 
@@ -151,6 +156,19 @@ impl Error {
     pub fn caused_by(self, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         self.with(|inner| inner.source = Some(source))
+    }
+
+    /// Says of an error of your own that waiting does not cure it: it is then asked for again rarely, as after
+    /// `invalid_client`.
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        self.with(|inner| inner.permanent = true)
+    }
+
+    /// Says of an error of your own how long the server asked to wait (`Retry-After`); at most 5 minutes are.
+    #[must_use]
+    pub fn wait_at_least(self, pause: Duration) -> Self {
+        self.with_retry_after(Some(pause.min(MAX_RETRY_AFTER)))
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -192,12 +210,14 @@ impl Error {
     ///
     /// Permanent are the OAuth errors that speak of the request or the client (`invalid_client`, `invalid_grant`,
     /// `invalid_scope`, `unauthorized_client`, `unsupported_grant_type`, `invalid_request`, `invalid_target`), and what
-    /// is wrong in the program itself ([`ErrorKind::Config`], [`ErrorKind::NoRuntime`]). Even a permanent error is tried
+    /// is wrong in the program itself ([`ErrorKind::Config`], [`ErrorKind::NoRuntime`]), and whatever a source of your own
+    /// calls [`permanent`](Self::permanent). Even a permanent error is tried
     /// again, rarely: somebody may mend it at the server.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.oauth, self.0.kind) {
             (_, ErrorKind::Config | ErrorKind::NoRuntime) => false,
+            _ if self.0.permanent => false,
             (Some(oauth), _) => !oauth.is_permanent(),
             (None, _) => true,
         }

@@ -1,6 +1,10 @@
 //! Access tokens, and what comes with them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -86,8 +90,7 @@ impl fmt::Debug for AccessToken {
 /// use std::time::Duration;
 /// use oauth_tokens::{AccessToken, TokenSet};
 ///
-/// let mut tokens = TokenSet::new(AccessToken::bearer("t0k3n")?);
-/// tokens.expires_in = Some(Duration::from_secs(300));
+/// let tokens = TokenSet::new(AccessToken::bearer("t0k3n")?).expiring_in(Duration::from_secs(300));
 /// # Ok::<(), oauth_tokens::Error>(())
 /// ```
 #[derive(Clone)]
@@ -112,6 +115,19 @@ impl TokenSet {
     #[must_use]
     pub fn new(access_token: AccessToken) -> Self {
         Self { access_token, expires_in: None, refresh_in: None, scope: None, refresh_token: None, id_token: None }
+    }
+
+    /// Says how long the access token lives.
+    #[must_use]
+    pub fn expiring_in(self, lifetime: Duration) -> Self {
+        Self { expires_in: Some(lifetime), ..self }
+    }
+
+    /// Says when the access token expires, by this machine's clock; a moment in the past is now. It is renewed a little
+    /// earlier than that, by the time that the exchange took.
+    #[must_use]
+    pub fn expiring_at(self, at: SystemTime) -> Self {
+        self.expiring_in(at.duration_since(SystemTime::now()).unwrap_or_default())
     }
 }
 

@@ -30,6 +30,9 @@ pub enum ErrorKind {
     /// There is no token for a protected origin (R3); [`source`](std::error::Error::source) is the
     /// [`oauth_tokens::Error`] that says why, unless a selector had none.
     NoToken,
+    /// The time that the request gives itself, reqwest's timeout or `grpc-timeout`, passed while it waited for an access
+    /// token, or for its turn after that.
+    DeadlineExceeded,
     /// The request's URL has no authority, and the layer was not built for one connection (R5).
     NoAuthority,
     /// `Host` stands twice, cannot be read, or differs from the URL's authority (R5).
@@ -55,11 +58,10 @@ impl Error {
         Self { kind: ErrorKind::NoToken, message, source: Some(cause) }
     }
 
-    #[cfg(feature = "reqwest-middleware")]
-    pub(crate) fn no_token_in_time(origin: &Origin) -> Self {
+    pub(crate) fn deadline_exceeded(origin: &Origin) -> Self {
         let message =
-            format!("a request to {origin} was not sent: its timeout passed while it waited for an access token");
-        Self::new(ErrorKind::NoToken, message)
+            format!("a request to {origin} was not sent: its own timeout passed while it waited for an access token");
+        Self::new(ErrorKind::DeadlineExceeded, message)
     }
 
     /// What kind of failure this is.

@@ -17,7 +17,7 @@ use crate::{
     drain::Drain,
     message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
     policy::{Protection, Verdict, authorize},
-    timer::sleep,
+    timer::{sleep, within},
 };
 
 /// How long the inner service may take to become ready for the retry; then the caller gets the first response.
@@ -39,7 +39,8 @@ pin_project! {
     }
 }
 
-type Renewed = Result<AccessToken, oauth_tokens::Error>;
+/// None: the request's own deadline passed meanwhile.
+type Renewed = Option<Result<AccessToken, oauth_tokens::Error>>;
 /// The future that renews gives back what it needed meanwhile.
 type Waiting = Pin<Box<dyn Future<Output = (Renewed, Protection)> + Send>>;
 
@@ -58,7 +59,7 @@ pin_project! {
         /// There is no usable token; one is on its way.
         Token { waiting: Waiting, unsent: Option<(S, R)> },
         /// The token has come; the inner service is not known to be ready.
-        Turn { unsent: Option<(S, R)>, granted: Option<(Protection, AccessToken)> },
+        Turn { unsent: Option<(S, R)>, granted: Option<(Protection, AccessToken)>, timer: Option<Pin<Box<Sleep>>> },
         /// The first attempt is under way.
         First { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
         /// The first attempt was answered 401, and another token is on its way.
@@ -103,7 +104,7 @@ where
     R: ProtectedRequest,
 {
     pub(crate) fn refused(error: Error) -> Self {
-        Self { state: State::Refused { error: Some(error) } }
+        Self { state: State::refused(error) }
     }
 
     pub(crate) fn pass(future: S::Future) -> Self {
@@ -133,11 +134,15 @@ where
     S::Response: ProtectedResponse,
     R: ProtectedRequest,
 {
+    fn refused(error: Error) -> Self {
+        Self::Refused { error: Some(error) }
+    }
+
     /// Sends a request for the first time, keeping what it takes to send it again.
     fn first(mut inner: S, mut request: R, protection: Protection, token: AccessToken) -> Self {
         let kept = if protection.may_retry() { request.keep() } else { None };
         if let Err(error) = authorize(request.headers_mut(), &token) {
-            return Self::Refused { error: Some(error) };
+            return Self::refused(error);
         }
         let future = inner.call(request);
         Self::First { future, attempt: Some(Attempt { inner, protection, token, kept }) }
@@ -145,8 +150,9 @@ where
 
     fn second(retry: Retry<S, R>) -> Self {
         let Retry { mut inner, mut request, protection, token } = retry;
+        protection.deadline().apply(&mut request);
         if let Err(error) = authorize(request.headers_mut(), &token) {
-            return Self::Refused { error: Some(error) };
+            return Self::refused(error);
         }
         let future = inner.call(request);
         Self::Second { future, sent: Some((protection, token)) }
@@ -155,9 +161,10 @@ where
 
 fn wait(protection: Protection, rejected: Option<AccessToken>) -> Waiting {
     Box::pin(async move {
+        let left = protection.deadline().left();
         let renewed = match rejected {
-            None => protection.tokens().token().await,
-            Some(rejected) => protection.renew(&rejected).await,
+            None => within(left, protection.tokens().token()).await,
+            Some(rejected) => within(left, protection.renew(&rejected)).await,
         };
         (renewed, protection)
     })
@@ -196,21 +203,38 @@ where
                 StateProj::Token { waiting, unsent } => {
                     let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
                     match renewed {
-                        Ok(token) => State::Turn { unsent: unsent.take(), granted: Some((protection, token)) },
-                        Err(cause) => State::Refused { error: Some(Error::no_token(protection.origin(), cause)) },
+                        Some(Ok(token)) => {
+                            let timer = protection.deadline().left().and_then(sleep);
+                            State::Turn { unsent: unsent.take(), granted: Some((protection, token)), timer }
+                        }
+                        Some(Err(cause)) => State::refused(Error::no_token(protection.origin(), cause)),
+                        None => State::refused(Error::deadline_exceeded(protection.origin())),
                     }
                 }
 
-                StateProj::Turn { unsent, granted } => {
-                    if let Some((inner, _)) = unsent {
-                        ready!(inner.poll_ready(cx)).map_err(Into::into)?;
-                    }
-                    let (Some((inner, request)), Some((protection, token))) = (unsent.take(), granted.take()) else {
+                StateProj::Turn { unsent, granted, timer } => {
+                    let is_ready = match unsent.as_mut().map(|(inner, _)| inner.poll_ready(cx)) {
+                        Some(Poll::Ready(result)) => result.map_err(Into::into).map(|()| true)?,
+                        Some(Poll::Pending) => {
+                            let Some(timer) = timer else { return Poll::Pending };
+                            ready!(timer.as_mut().poll(cx));
+                            false
+                        }
+                        None => false,
+                    };
+                    let (Some((inner, mut request)), Some((protection, token))) = (unsent.take(), granted.take())
+                    else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    // That may have taken a while.
-                    let token = protection.tokens().cached().unwrap_or(token);
-                    State::first(inner, request, protection, token)
+                    let deadline = protection.deadline();
+                    if !is_ready || deadline.has_passed() {
+                        State::refused(Error::deadline_exceeded(protection.origin()))
+                    } else {
+                        deadline.apply(&mut request);
+                        // That may have taken a while.
+                        let token = protection.tokens().cached().unwrap_or(token);
+                        State::first(inner, request, protection, token)
+                    }
                 }
 
                 StateProj::First { future, attempt } => {
@@ -241,14 +265,15 @@ where
                         return Poll::Ready(Err(already_ended()));
                     };
                     let token = match renewed {
-                        Ok(token) => token,
-                        Err(cause) => return Poll::Ready(Ok(not_retried(response, NotRetried::NotRenewed(cause)))),
+                        Some(Ok(token)) => token,
+                        Some(Err(cause)) => {
+                            return Poll::Ready(Ok(not_retried(response, NotRetried::NotRenewed(cause))));
+                        }
+                        None => return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded))),
                     };
-                    State::Ready {
-                        attempt: Some(Attempt { inner, protection, token, kept: Some(kept) }),
-                        response: Some(response),
-                        timer: sleep(READY_WITHIN),
-                    }
+                    let timer = sleep(protection.deadline().left().unwrap_or(READY_WITHIN).min(READY_WITHIN));
+                    let attempt = Attempt { inner, protection, token, kept: Some(kept) };
+                    State::Ready { attempt: Some(attempt), response: Some(response), timer }
                 }
 
                 StateProj::Ready { attempt, response, timer } => {
@@ -265,6 +290,9 @@ where
                     let (Some(response), Some(attempt)) = (response.take(), attempt.take()) else {
                         return Poll::Ready(Err(already_ended()));
                     };
+                    if attempt.protection.deadline().has_passed() {
+                        return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded)));
+                    }
                     if !is_ready {
                         return Poll::Ready(Ok(not_retried(response, NotRetried::NotReady)));
                     }

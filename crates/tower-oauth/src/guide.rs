@@ -1,7 +1,10 @@
 //! Longer answers, each compiled as a test.
 //!
 //! - [`stack`]: where the layer belongs among other tower layers, and why
+//! - [`stacks`]: a short page for each kind of client: hyper, reqwest, tonic, axum and others
 //! - [`servers`]: how IdentityServer, SimpleIdServer, Keycloak, Auth0, Entra, Okta and Cognito are configured
+//! - [`configuration`]: a layer from TOML, JSON or the environment
+//! - [`coming_from`]: what maps to what, for people who have a token client already
 //! - [`errors`]: what can go wrong, and what a program does about it
 //! - [`bad_days`]: what happens when the authorization server is slow, down or wrong
 //! - [`testing`]: tests of your own service, with and without sockets
@@ -9,8 +12,15 @@
 #[doc = include_str!("guide/stack.md")]
 pub mod stack {}
 
+pub mod stacks;
+
 #[doc = include_str!("guide/servers.md")]
 pub mod servers {}
+
+#[doc = include_str!("guide/configuration.md")]
+pub mod configuration {}
+
+pub mod coming_from;
 
 #[doc = include_str!("guide/errors.md")]
 pub mod errors {}

@@ -85,14 +85,21 @@
 //! |---|---|---|
 //! | `reqwest` | yes | the layer over `reqwest::Client` as a tower service; the default HTTP client for tokens |
 //! | `reqwest-middleware` | yes | `OAuthLayer::reqwest`: a client with reqwest's manners; the layer as a middleware |
+//! | `tonic` | no | `OAuthLayer::grpc`: the layer over a tonic channel |
+//! | `reqwest-0-12` | no | the layer over a `reqwest::Client` of version 0.12 as a tower service |
+//! | `axum` | no | request bodies of axum's, which a handler passes on, are sent again |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
 //!
 //! [tower]: https://docs.rs/tower
 
+#[cfg(feature = "axum")]
+mod axum;
 pub mod challenge;
+mod deadline;
 mod drain;
 mod error;
 mod future;
+mod grpc;
 pub mod guide;
 mod layer;
 mod message;
@@ -101,13 +108,15 @@ mod policy;
 #[cfg(feature = "reqwest-middleware")]
 mod redirect;
 mod replay;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "reqwest-0-12"))]
 mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
 mod service;
 mod target;
 mod timer;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 pub use error::{Error, ErrorKind};
 pub use future::ResponseFuture;
@@ -120,3 +129,5 @@ pub use replay::{KeptReplay, NotReplayable, Replay, ReplayBody, ReplayLayer, Rep
 pub use reqwest_middleware::OAuthMiddleware;
 pub use service::OAuth;
 pub use target::{InvalidOrigin, Origin};
+#[cfg(feature = "tonic")]
+pub use tonic::{GrpcChannel, GrpcFuture};

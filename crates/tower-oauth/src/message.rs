@@ -1,10 +1,12 @@
 //! Requests and responses as the core sees them: of `http`, and of reqwest.
 
+use std::time::Duration;
+
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use crate::{
-    NotReplayable, Origin, ReplayBody,
+    NotReplayable, Origin, ReplayBody, grpc,
     target::{Destination, Located},
 };
 
@@ -34,17 +36,24 @@ pub struct RequestHead<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Body, Extensions, HeaderMap, Located, NotReplayable, Origin, RequestHead, StatusCode};
+    use super::{Body, Duration, Extensions, HeaderMap, Located, NotReplayable, Origin, RequestHead, StatusCode};
 
     pub trait Request: Sized {
         /// What is held of the request while it is under way, to send it again.
         type Kept;
+
+        /// Whether the request is a gRPC call.
+        const GRPC: bool = false;
 
         fn located(&self) -> Located<'_>;
         fn path(&self) -> &str;
         fn headers(&self) -> &HeaderMap;
         fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a>;
         fn headers_mut(&mut self) -> &mut HeaderMap;
+        /// The time that the request gives itself: for everything, the wait for a token and the retry included.
+        fn timeout(&self) -> Option<Duration>;
+        /// Tells whoever sends the request what is left of that time.
+        fn set_timeout(&mut self, left: Duration);
         fn keep(&mut self) -> Option<Self::Kept>;
         fn restore(kept: Self::Kept) -> Result<Self, NotReplayable>;
     }
@@ -75,6 +84,8 @@ pub struct Kept<K> {
 impl<B: ReplayBody> sealed::Request for Request<B> {
     type Kept = Kept<B::Kept>;
 
+    const GRPC: bool = B::GRPC;
+
     fn located(&self) -> Located<'_> {
         Destination::of_uri(self.uri())
     }
@@ -99,6 +110,16 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
 
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if B::GRPC { grpc::timeout(self.headers()) } else { None }
+    }
+
+    fn set_timeout(&mut self, left: Duration) {
+        if B::GRPC {
+            grpc::set_timeout(self.headers_mut(), left);
+        }
     }
 
     fn keep(&mut self) -> Option<Self::Kept> {

@@ -43,8 +43,10 @@ pub enum NotRetried {
     Body(NotReplayable),
     /// Renewing failed, or brought the same token again (R8).
     NotRenewed(oauth_tokens::Error),
-    /// The inner service did not become ready for the retry, or the request's own timeout passed before that.
+    /// The inner service did not become ready for the retry.
     NotReady,
+    /// The time that the request gives itself, reqwest's timeout or `grpc-timeout`, passed before the retry.
+    DeadlineExceeded,
     /// The answer came from elsewhere, by a redirect that was followed below the layer (R13).
     Elsewhere,
     /// The layer was told never to send anything again; the token is renewed for the next call.

@@ -8,6 +8,8 @@ use oauth_tokens::{AccessToken, TokenCache};
 use crate::{
     Error, ErrorKind, NotReplayable, NotRetried, Origin, RequestHead,
     challenge::{Advice, advice},
+    deadline::Deadline,
+    grpc,
     message::sealed,
     target::{Coverage, Destination, HostError, Located},
 };
@@ -61,6 +63,8 @@ pub(crate) struct Protection {
     policy: Arc<Policy>,
     route: usize,
     tokens: TokenCache,
+    deadline: Deadline,
+    is_grpc: bool,
 }
 
 /// What a response to the first attempt means.
@@ -108,7 +112,8 @@ impl Policy {
                 None => return Admission::Refuse(nothing_selected(origin)),
             },
         };
-        Admission::Protect(Protection { policy: Arc::clone(self), route, tokens })
+        let (policy, deadline) = (Arc::clone(self), Deadline::of(request));
+        Admission::Protect(Protection { policy, route, tokens, deadline, is_grpc: R::GRPC })
     }
 
     /// The closest origin. A path that may leave a prefix gets no token of any origin: who reads it as what, nobody knows.
@@ -155,6 +160,10 @@ impl Protection {
         &self.policy.routes[self.route].origin
     }
 
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     pub(crate) fn may_retry(&self) -> bool {
         !self.policy.never_retry
     }
@@ -166,8 +175,9 @@ impl Protection {
 
     /// What the first response means.
     pub(crate) fn judge<R: sealed::Response>(&self, response: &R, token: &AccessToken) -> Verdict {
-        let status = response.status();
-        if status != StatusCode::UNAUTHORIZED {
+        let is_rejected = response.status() == StatusCode::UNAUTHORIZED
+            || self.is_grpc && grpc::is_unauthenticated(response.headers());
+        if !is_rejected {
             self.note_acceptance(response, token);
             return Verdict::Return;
         }
@@ -183,7 +193,9 @@ impl Protection {
     /// A call that succeeds ends the waiting of the storm guard (F10).
     pub(crate) fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
         let status = response.status();
-        if (status.is_success() || status.is_redirection()) && !self.is_from_elsewhere(response) {
+        let is_success =
+            (status.is_success() || status.is_redirection()) && !(self.is_grpc && grpc::has_failed(response.headers()));
+        if is_success && !self.is_from_elsewhere(response) {
             self.tokens.accepted(self.origin().as_str(), token);
         }
     }

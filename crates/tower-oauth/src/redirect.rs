@@ -1,6 +1,6 @@
 //! Redirects, followed above the layer, so that each place that one leads to is looked at anew (R13).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{
@@ -12,9 +12,8 @@ use http::{
 };
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
-use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, policy::Policy};
+use crate::{Error, ErrorKind, deadline::Deadline, policy::Policy};
 
 /// As many as reqwest follows.
 const MAX_REDIRECTS: usize = 10;
@@ -107,28 +106,4 @@ fn bodiless(request: &Request) -> Request {
     *head.version_mut() = request.version();
     *head.timeout_mut() = request.timeout().copied();
     head
-}
-
-/// A request's own timeout, counted over all that is sent for it: reqwest counts it anew for each.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
-    began: Instant,
-    timeout: Option<Duration>,
-}
-
-impl Deadline {
-    pub(crate) fn of(request: &Request) -> Self {
-        Self { began: Instant::now(), timeout: request.timeout().copied() }
-    }
-
-    /// What is left of it.
-    pub(crate) fn left(&self) -> Option<Duration> {
-        self.timeout.map(|timeout| timeout.saturating_sub(self.began.elapsed()))
-    }
-
-    pub(crate) fn apply(&self, request: &mut Request) {
-        if let Some(left) = self.left() {
-            *request.timeout_mut() = Some(left);
-        }
-    }
 }

@@ -80,6 +80,10 @@ pub trait ReplayBody: Sized {
     /// What is held while the request is under way. Dropping it gives up the retry and frees what it held.
     type Kept;
 
+    /// Whether requests with this body are gRPC calls. Then `grpc-status: 16` among a response's headers counts as a 401, and
+    /// the request's `grpc-timeout` bounds the wait for a token. Default: no.
+    const GRPC: bool = false;
+
     /// Called before the body is sent. `None`: this body can never be sent again.
     fn keep(&mut self) -> Option<Self::Kept>;
 

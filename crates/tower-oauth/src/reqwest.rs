@@ -1,67 +1,137 @@
-//! `reqwest::Request` over `reqwest::Client` as a tower service.
+//! `reqwest::Request` over `reqwest::Client` as a tower service, and `http::Request<reqwest::Body>`, in every version of
+//! reqwest that a feature names.
 
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, Response, StatusCode};
+use http_body::Body;
 
 use crate::{
-    NotReplayable, Origin,
+    KeptReplay, NotReplayable, Origin, Replay, ReplayBody,
     message::{RequestHead, sealed},
     target::{Destination, Located},
 };
 
-impl sealed::Request for ::reqwest::Request {
-    type Kept = Self;
+/// What is held of a `reqwest::Body` while it is under way.
+#[derive(Debug)]
+pub enum KeptBody<B> {
+    /// It is in memory: the same bytes again, however many.
+    Bytes(Bytes),
+    /// It is a stream, and is remembered while it is sent.
+    Stream(KeptReplay<B>),
+}
 
-    fn located(&self) -> Located<'_> {
-        Destination::of_url(self.url())
-    }
-
-    fn path(&self) -> &str {
-        self.url().path()
-    }
-
-    fn headers(&self) -> &HeaderMap {
-        self.headers()
-    }
-
-    fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
-        let (method, path, headers) = (self.method(), self.url().path(), self.headers());
-        RequestHead { origin, method, path, headers, extensions: None }
-    }
-
-    fn headers_mut(&mut self) -> &mut HeaderMap {
-        self.headers_mut()
-    }
-
-    /// Reqwest copies a body that is in memory; a stream it cannot.
-    fn keep(&mut self) -> Option<Self> {
-        self.try_clone()
-    }
-
-    fn restore(kept: Self) -> Result<Self, NotReplayable> {
-        Ok(kept)
+/// The bytes of a body that is known to be in memory, which it yields in one piece and at once.
+fn into_bytes<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Bytes {
+    match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        _ => Bytes::new(),
     }
 }
 
-impl sealed::Response for ::reqwest::Response {
-    type Body = ::reqwest::Body;
+macro_rules! version {
+    ($reqwest:ident) => {
+        impl sealed::Request for ::$reqwest::Request {
+            type Kept = Self;
 
-    fn status(&self) -> StatusCode {
-        self.status()
-    }
+            fn located(&self) -> Located<'_> {
+                Destination::of_url(self.url())
+            }
 
-    fn headers(&self) -> &HeaderMap {
-        self.headers()
-    }
+            fn path(&self) -> &str {
+                self.url().path()
+            }
 
-    fn extensions_mut(&mut self) -> &mut Extensions {
-        self.extensions_mut()
-    }
+            fn headers(&self) -> &HeaderMap {
+                self.headers()
+            }
 
-    fn came_from(&self) -> Option<Located<'_>> {
-        Some(Destination::of_url(self.url()))
-    }
+            fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
+                let (method, path, headers) = (self.method(), self.url().path(), self.headers());
+                RequestHead { origin, method, path, headers, extensions: None }
+            }
 
-    fn into_body(self) -> ::reqwest::Body {
-        Response::from(self).into_body()
-    }
+            fn headers_mut(&mut self) -> &mut HeaderMap {
+                self.headers_mut()
+            }
+
+            fn timeout(&self) -> Option<Duration> {
+                self.timeout().copied()
+            }
+
+            fn set_timeout(&mut self, left: Duration) {
+                *self.timeout_mut() = Some(left);
+            }
+
+            /// Reqwest copies a body that is in memory; a stream it cannot.
+            fn keep(&mut self) -> Option<Self> {
+                self.try_clone()
+            }
+
+            fn restore(kept: Self) -> Result<Self, NotReplayable> {
+                Ok(kept)
+            }
+        }
+
+        impl sealed::Response for ::$reqwest::Response {
+            type Body = ::$reqwest::Body;
+
+            fn status(&self) -> StatusCode {
+                self.status()
+            }
+
+            fn headers(&self) -> &HeaderMap {
+                self.headers()
+            }
+
+            fn extensions_mut(&mut self) -> &mut Extensions {
+                self.extensions_mut()
+            }
+
+            fn came_from(&self) -> Option<Located<'_>> {
+                Some(Destination::of_url(self.url()))
+            }
+
+            fn into_body(self) -> ::$reqwest::Body {
+                Response::from(self).into_body()
+            }
+        }
+
+        /// Bytes in memory are sent again whatever their number; a stream wraps itself in a [`Replay`], up to 64 KiB.
+        impl ReplayBody for ::$reqwest::Body {
+            type Kept = KeptBody<Self>;
+
+            fn keep(&mut self) -> Option<KeptBody<Self>> {
+                let is_in_memory = self.as_bytes().is_some();
+                let body = mem::take(self);
+                if is_in_memory {
+                    let bytes = into_bytes(body);
+                    *self = Self::from(bytes.clone());
+                    return Some(KeptBody::Bytes(bytes));
+                }
+                let mut replay = Replay::new(body);
+                let kept = replay.keep();
+                *self = Self::wrap(replay);
+                kept.map(KeptBody::Stream)
+            }
+
+            fn restore(kept: KeptBody<Self>) -> Result<Self, NotReplayable> {
+                match kept {
+                    KeptBody::Bytes(bytes) => Ok(Self::from(bytes)),
+                    KeptBody::Stream(kept) => Replay::restore(kept).map(Self::wrap),
+                }
+            }
+        }
+    };
 }
+
+#[cfg(feature = "reqwest")]
+version!(reqwest);
+#[cfg(feature = "reqwest-0-12")]
+version!(reqwest_0_12);

@@ -9,10 +9,11 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, 
 
 use crate::{
     Error, ErrorKind, NotRetried, OAuthLayer, RetryOutcome,
+    deadline::Deadline,
     drain::Drain,
     message::sealed::{Request as _, Response as _},
     policy::{Admission, Policy, Protection, Verdict, authorize},
-    redirect::{Deadline, FollowRedirects},
+    redirect::FollowRedirects,
     timer::within,
 };
 
@@ -104,12 +105,12 @@ impl Middleware for OAuthMiddleware {
             Admission::Refuse(error) => return Err(reqwest_middleware::Error::middleware(error)),
             Admission::Protect(protection) => protection,
         };
-        let deadline = Deadline::of(&request);
+        let deadline = protection.deadline();
         // The wait for a token counts into the request's own timeout.
         let token = match within(deadline.left(), protection.tokens().token()).await {
             Some(Ok(token)) => Ok(token),
             Some(Err(cause)) => Err(Error::no_token(protection.origin(), cause)),
-            None => Err(Error::no_token_in_time(protection.origin())),
+            None => Err(Error::deadline_exceeded(protection.origin())),
         };
         let token = token.map_err(reqwest_middleware::Error::middleware)?;
         send(&protection, token, deadline, request, extensions, next).await
@@ -139,7 +140,7 @@ async fn send(
         (Verdict::Renew, Some(kept)) => match within(deadline.left(), protection.renew(&token)).await {
             Some(Ok(renewed)) => Ok((renewed, kept)),
             Some(Err(cause)) => Err(NotRetried::NotRenewed(cause)),
-            None => Err(NotRetried::NotReady),
+            None => Err(NotRetried::DeadlineExceeded),
         },
     };
     let (token, mut request) = match renewed {

@@ -1,8 +1,12 @@
 //! Timers, where the runtime has one.
 
-#[cfg(feature = "reqwest-middleware")]
-use std::{future::poll_fn, pin::pin, task::Poll};
-use std::{panic::catch_unwind, pin::Pin, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::catch_unwind,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::time::Sleep;
 
@@ -12,7 +16,6 @@ pub(crate) fn sleep(delay: Duration) -> Option<Pin<Box<Sleep>>> {
 }
 
 /// Runs a future for at most so long. None: it did not end by then.
-#[cfg(feature = "reqwest-middleware")]
 pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     let Some(mut timer) = limit.and_then(sleep) else { return Some(future.await) };
     let mut future = pin!(future);

@@ -177,3 +177,26 @@ async fn f7_a_permanent_error_in_the_window_is_tried_rarely() {
     assert!((4..=5).contains(&source.fetches()), "{} fetches", source.fetches());
     assert!(cache.renew_for(API, &cache.cached().expect("a token")).await.is_err());
 }
+
+/// A source of one's own says what it knows: that waiting is no use, or how long the server asked to wait.
+#[tokio::test(start_paused = true)]
+async fn f7_a_sources_own_word_on_when_to_ask_again_counts() {
+    type Case = (fn() -> Error, Duration, Duration);
+    let cases: [Case; 4] = [
+        (|| Error::source_failed("no"), ms(700), s(1)),
+        (|| Error::source_failed("no").permanent(), s(22), s(30)),
+        (|| Error::source_failed("no").wait_at_least(s(60)), s(59), s(75)),
+        (|| Error::source_failed("no").wait_at_least(s(86400)), s(299), s(375)),
+    ];
+    for (number, (error, early, late)) in cases.into_iter().enumerate() {
+        let source = Source::scripted(move |_| Answer::Now(Err(error())));
+        let cache = source.cache();
+        assert_eq!(cache.token().await.expect_err("no").is_transient(), number != 1);
+        advance(early).await;
+        assert!(cache.token().await.is_err());
+        assert_eq!(source.fetches(), 1, "case {number}: not yet");
+        advance(late - early).await;
+        assert!(cache.token().await.is_err());
+        assert_eq!(source.fetches(), 2, "case {number}: due");
+    }
+}

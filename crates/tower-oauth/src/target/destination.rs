@@ -1,6 +1,10 @@
 //! Where a request goes: its URL's parts, as they were written.
 
 use http::{HeaderMap, Uri, header::HOST};
+#[cfg(feature = "reqwest")]
+use reqwest::Url;
+#[cfg(all(feature = "reqwest-0-12", not(feature = "reqwest")))]
+use reqwest_0_12::Url;
 
 use super::parts::{Scheme, port_number, same_host, split_authority};
 
@@ -41,8 +45,9 @@ impl<'a> Destination<'a> {
         }
     }
 
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn of_url(url: &'a reqwest::Url) -> Located<'a> {
+    /// Every version of reqwest has the same `Url`.
+    #[cfg(any(feature = "reqwest", feature = "reqwest-0-12"))]
+    pub(crate) fn of_url(url: &'a Url) -> Located<'a> {
         let Some(host) = url.host_str() else {
             return Located::NoAuthority;
         };
