@@ -34,7 +34,7 @@ all_tests() {
 # The programs that the tests have built: the same code, features and all.
 examples() {
   local name
-  for name in quickstart reqwest_client compose identity_servers; do
+  for name in quickstart reqwest_client compose identity_servers grpc; do
     printf -- '-- %s\n' "$name"
     "$target/debug/examples/$name" || return 1
   done
@@ -95,6 +95,7 @@ else
   step 'examples' examples
   step 'the command of the README' readme_command
   step 'documentation' documentation
+  step 'compile errors name the fix' tests/compile_errors.sh
   step 'each feature alone' each_feature_alone
   step 'crate counts' crate_counts
   step 'licences, bans, sources, advisories' supply_chain

@@ -6,11 +6,16 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
 use http::{HeaderName, HeaderValue, Method, header::AUTHORIZATION};
 use reqwest::Url;
-use tower_oauth::oauth_tokens::{ClientAuth, Secret};
 
-const SECRET_VARIABLE: &str = "OAUTH_CLIENT_SECRET";
+/// Never an argument: every user of the machine can read those.
+pub(crate) const SECRET_VARIABLE: &str = "OAUTH_CLIENT_SECRET";
 
-const USAGE: &str = "call_api (--issuer <URL> | --token-endpoint <URL>) --client-id <ID> [OPTIONS] <URL>";
+const USAGE: &str = "call_api (--issuer <URL> | --token-endpoint <URL>) --client-id <ID> [OPTIONS] <URL>
+       call_api --config <FILE> [OPTIONS] <URL>";
+
+/// What settings say in place of options.
+const IN_SETTINGS: [&str; 9] =
+    ["issuer", "token_endpoint", "client_id", "client_secret_file", "auth", "scope", "resource", "audience", "ca_cert"];
 
 const EXAMPLES: &str = "\
 The client's secret is read from the environment variable OAUTH_CLIENT_SECRET, or from --client-secret-file.
@@ -23,13 +28,19 @@ Examples:
            --client-id m2m --client-secret-file secret.txt --auth post \\
            --data '{\"item\":\"tea\"}' --show-token https://localhost:6001/orders
 
+  call_api --config oauth.toml https://api.example.com/orders
+
 The response's body goes to stdout, everything else to stderr. The exit code is 0 only if the API answered 2xx.";
 
-/// Calls a protected API with an access token of the client-credentials grant.
+/// Calls a protected API with an access token.
 #[derive(Parser)]
 #[command(name = "call_api", override_usage = USAGE, after_help = EXAMPLES)]
-#[command(group = ArgGroup::new("server").required(true).args(["issuer", "token_endpoint"]))]
+#[command(group = ArgGroup::new("server").required(true).args(["issuer", "token_endpoint", "config"]))]
 pub(crate) struct Args {
+    /// A TOML or JSON file with the settings of tower-oauth, in place of options about server, client and grant
+    #[arg(long, value_name = "FILE", conflicts_with_all = IN_SETTINGS)]
+    pub(crate) config: Option<PathBuf>,
+
     /// The authorization server's issuer; its endpoints are discovered
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<String>,
@@ -39,8 +50,8 @@ pub(crate) struct Args {
     pub(crate) token_endpoint: Option<String>,
 
     /// The client's id, as registered at the server
-    #[arg(long, value_name = "ID")]
-    pub(crate) client_id: String,
+    #[arg(long, value_name = "ID", required_unless_present = "config")]
+    pub(crate) client_id: Option<String>,
 
     /// A file with the client's secret; goes before OAUTH_CLIENT_SECRET
     #[arg(long, value_name = "FILE")]
@@ -82,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) show_token: bool,
 
-    /// The URL to call; its origin, and no other, gets the token
+    /// The URL to call; its origin, and no other, gets the token, or those that the settings name
     #[arg(value_parser = url)]
     pub(crate) url: Url,
 }
@@ -98,51 +109,17 @@ pub(crate) enum Auth {
 }
 
 impl Auth {
+    /// By the registered name.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Basic => "basic",
-            Self::Post => "post",
-            Self::RawBasic => "raw-basic",
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::RawBasic => "client_secret_basic_raw",
         }
     }
 }
 
 impl Args {
-    pub(crate) fn client_auth(&self) -> Result<ClientAuth> {
-        let secret = self.secret()?;
-        Ok(match self.auth {
-            Auth::Basic => ClientAuth::secret_basic(secret),
-            Auth::Post => ClientAuth::secret_post(secret),
-            Auth::RawBasic => ClientAuth::secret_basic_raw(secret),
-        })
-    }
-
-    /// Never an argument: every user of the machine can read those.
-    fn secret(&self) -> Result<Secret> {
-        if let Some(file) = &self.client_secret_file {
-            return Ok(Secret::file(file));
-        }
-        match std::env::var(SECRET_VARIABLE) {
-            Ok(secret) => Ok(Secret::new(secret)),
-            Err(_) => bail!("there is no client secret: set {SECRET_VARIABLE}, or give --client-secret-file FILE"),
-        }
-    }
-
-    /// Where the secret came from, for messages.
-    pub(crate) fn secret_place(&self) -> String {
-        match &self.client_secret_file {
-            Some(file) => format!("the secret in {}", file.display()),
-            None => format!("the secret in {SECRET_VARIABLE}"),
-        }
-    }
-
-    pub(crate) fn ca_pem(&self) -> Result<Option<Vec<u8>>> {
-        let read = |file: &PathBuf| {
-            std::fs::read(file).with_context(|| format!("could not read the file {} of --ca-cert", file.display()))
-        };
-        self.ca_cert.as_ref().map(read).transpose()
-    }
-
     pub(crate) fn method(&self) -> Method {
         let default = if self.data.is_some() { Method::POST } else { Method::GET };
         self.method.clone().unwrap_or(default)

@@ -6,12 +6,15 @@
 //!     --issuer https://id.example.com --client-id m2m --scope api https://api.example.com/orders
 //! ```
 //!
+//! Or with settings from a file: `call_api --config oauth.toml https://api.example.com/orders`.
+//!
 //! Without arguments it prints its usage. The response's body goes to stdout, everything else to stderr; the exit code is 0
 //! only if the API answered 2xx, 1 if something failed, 2 if the command line cannot be understood.
 
 mod args;
 mod claims;
 mod report;
+mod settings;
 
 use std::{
     io::Write,
@@ -22,15 +25,17 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
+use examples::chain;
 use http::header::CONTENT_TYPE;
 use reqwest::{Certificate, Response, Url};
 use reqwest_middleware::ClientWithMiddleware;
-use tower_oauth::{
-    OAuthLayer,
-    oauth_tokens::{AuthorizationServer, HttpClient, TokenCache},
-};
+use tower_oauth::ConfiguredLayer;
 
-use self::{args::Args, report::Ending};
+use self::{
+    args::Args,
+    report::Ending,
+    settings::{Settings, Tokens},
+};
 
 /// How long the API may take for everything: connecting, redirects, the body.
 const API_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +51,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{}", report::failure(&error, &args));
+            eprintln!("error: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -55,58 +60,34 @@ async fn main() -> ExitCode {
 /// Whether the API answered with a success.
 async fn run(args: &Args) -> Result<bool> {
     // All that can be known to be wrong without a network is found first.
-    let ca_pem = args.ca_pem()?;
     let body = args.body()?;
-    let tokens = tokens(args, ca_pem.as_deref())?;
-    let api = protected_api(args, tokens.clone(), ca_pem.as_deref())?;
+    let settings = Settings::of(args)?;
+    let configured = settings.build(&args.url)?;
+    let tokens = settings.tokens(&configured, &args.url)?;
+    let api = protected_api(&configured, &args.url)?;
 
-    get_token(args, &tokens).await?;
-    let response = call(args, &api, body).await?;
-    let ending = print(response).await?;
-    if let Some(explanation) = report::explain(&ending, args) {
+    let ending = async {
+        get_token(args, &settings, &tokens).await?;
+        print(call(args, &api, body).await?).await
+    };
+    let ending = ending.await.map_err(|error| report::failure(&error, &settings))?;
+    if let Some(explanation) = report::explain(&ending, args, &settings) {
         eprintln!("{explanation}");
     }
     Ok(ending.status.is_success())
 }
 
-/// What the command line says about tokens, as a cache that keeps one fresh.
-fn tokens(args: &Args, ca_pem: Option<&[u8]>) -> Result<TokenCache> {
-    let http = match ca_pem {
-        Some(pem) => HttpClient::with_root_certificates(pem).context("the file of --ca-cert is of no use")?,
-        None => HttpClient::reqwest(),
-    };
-    let server = AuthorizationServer::via(http);
-    let server = match (&args.issuer, &args.token_endpoint) {
-        (Some(issuer), _) => server.issuer(issuer)?,
-        (None, Some(endpoint)) => server.token_endpoint(endpoint)?,
-        (None, None) => anyhow::bail!("give --issuer or --token-endpoint"),
-    };
-    let mut request = server.client(&args.client_id, args.client_auth()?)?.client_credentials();
-    for scope in &args.scope {
-        request = request.scope(scope);
-    }
-    for resource in &args.resource {
-        request = request.resource(resource);
-    }
-    if let Some(audience) = &args.audience {
-        request = request.audience(audience);
-    }
-    Ok(request.cached()?)
-}
-
-/// A reqwest client that sends the token to the URL's own origin and nowhere else, wherever redirects may lead.
-fn protected_api(args: &Args, tokens: TokenCache, ca_pem: Option<&[u8]>) -> Result<ClientWithMiddleware> {
+/// A reqwest client that sends tokens to the origins of the settings and nowhere else, wherever redirects may lead.
+fn protected_api(configured: &ConfiguredLayer, url: &Url) -> Result<ClientWithMiddleware> {
     let mut builder = reqwest::Client::builder().timeout(API_TIMEOUT);
-    if let Some(pem) = ca_pem {
+    if let Some(pem) = configured.root_certificates() {
         builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
     }
-    if is_this_machine(&args.url) {
+    if is_this_machine(url) {
         // A proxy from the environment would take "this machine" for itself.
         builder = builder.no_proxy();
     }
-    let origin = args.url.origin().ascii_serialization();
-    let layer = OAuthLayer::new(&origin, tokens).with_context(|| format!("no token can be sent to {origin}"))?;
-    Ok(layer.reqwest(builder)?)
+    Ok(configured.layer().reqwest(builder)?)
 }
 
 fn is_this_machine(url: &Url) -> bool {
@@ -116,12 +97,13 @@ fn is_this_machine(url: &Url) -> bool {
 }
 
 /// Gets the token before the call that needs it, so that a failure here is not taken for one of the API's.
-async fn get_token(args: &Args, tokens: &TokenCache) -> Result<()> {
-    let server = args.issuer.as_ref().or(args.token_endpoint.as_ref()).map_or("", String::as_str);
-    eprintln!("token: asking {server} as client {:?} ({}){}", args.client_id, args.auth.name(), wishes(args));
+async fn get_token(args: &Args, settings: &Settings, tokens: &Tokens<'_>) -> Result<()> {
+    let server = settings.text("/server/issuer").or(settings.text("/server/token_endpoint")).unwrap_or_default();
+    let id = settings.text("/client/id").unwrap_or_default();
+    eprintln!("token: asking {server} as client {id:?} ({}){}", settings.authentication(), wishes(settings, tokens));
     let began = Instant::now();
-    let token = tokens.token().await?;
-    let lifetime = match tokens.status().expires_in {
+    let token = tokens.cache.token().await?;
+    let lifetime = match tokens.cache.status().expires_in {
         Some(left) => format!("usable for {} s", left.as_secs()),
         None => "the server did not say how long it is valid".to_owned(),
     };
@@ -132,13 +114,12 @@ async fn get_token(args: &Args, tokens: &TokenCache) -> Result<()> {
     Ok(())
 }
 
-fn wishes(args: &Args) -> String {
-    let named = |name: &str, values: &[String]| match values {
-        [] => String::new(),
-        values => format!(", {name} {}", values.join(" ")),
+fn wishes(settings: &Settings, tokens: &Tokens<'_>) -> String {
+    let wish = |name: &str| match settings.wishes(tokens.index, name).join(" ") {
+        nothing if nothing.is_empty() => nothing,
+        values => format!(", {name} {values}"),
     };
-    let audience: Vec<String> = args.audience.iter().cloned().collect();
-    [named("scope", &args.scope), named("resource", &args.resource), named("audience", &audience)].concat()
+    ["scope", "resource", "audience"].map(wish).concat()
 }
 
 /// Nothing here speaks of tokens: the layer puts them on, and renews and retries after a 401.

@@ -12,83 +12,107 @@ use tower_oauth::{
     oauth_tokens::{self, ErrorKind},
 };
 
-use crate::args::{Args, Auth};
+use crate::{args::Args, settings::Settings};
 
-/// An error with all its causes, and what to try in terms of this program's options.
-pub(crate) fn failure(error: &Error, args: &Args) -> String {
-    let mut text = format!("error: {}", chain(error.as_ref()));
+/// An error with all its causes, and what to try in terms of what the user has said.
+pub(crate) fn failure(error: &Error, settings: &Settings) -> Error {
+    let mut text = chain(error.as_ref());
     let token_error = error.chain().find_map(|cause| cause.downcast_ref::<oauth_tokens::Error>());
     let hint = match token_error {
-        Some(error) => about_token(error, args),
-        None => about_transport(&text),
+        Some(error) => about_token(error, settings),
+        None => about_transport(&text, settings),
     };
     if let Some(hint) = hint.filter(|hint| !text.contains(hint.as_str())) {
         let _ = write!(text, "\nhint: {hint}");
     }
-    text
+    Error::msg(text)
 }
 
-fn about_token(error: &oauth_tokens::Error, args: &Args) -> Option<String> {
+fn about_token(error: &oauth_tokens::Error, settings: &Settings) -> Option<String> {
     if let Some(oauth) = error.oauth() {
-        return about_oauth_error(&oauth.code, args);
+        return about_oauth_error(&oauth.code, settings);
     }
-    let hint = match error.kind() {
-        ErrorKind::IssuerMismatch => "give --issuer exactly as the server spells it, slash at the end or not",
-        ErrorKind::MissingEndpoint | ErrorKind::InvalidEndpoint => "give the --token-endpoint instead of the --issuer",
-        ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse => return about_strange_answer(error, args),
-        ErrorKind::Config | ErrorKind::Credential => return None,
-        _ => return about_transport(&chain(error)),
-    };
-    Some(hint.to_owned())
+    let name = |path| settings.name(path);
+    match error.kind() {
+        ErrorKind::IssuerMismatch => {
+            Some(format!("give {} exactly as the server spells it, slash at the end or not", name("server.issuer")))
+        }
+        ErrorKind::MissingEndpoint | ErrorKind::InvalidEndpoint => {
+            Some(format!("give the {} instead of the {}", name("server.token_endpoint"), name("server.issuer")))
+        }
+        ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse => Some(about_strange_answer(error, settings)),
+        ErrorKind::Config | ErrorKind::Credential => None,
+        _ => about_transport(&chain(error), settings),
+    }
 }
 
 /// The server answered, but as no authorization server would.
-fn about_strange_answer(error: &oauth_tokens::Error, args: &Args) -> Option<String> {
-    let hint = match error.status() {
-        Some(StatusCode::FORBIDDEN) => {
-            "the server does not say why; check --client-id and the secret first, then what stands between here and there: \
-             a VPN, a list of allowed addresses, a gateway"
-        }
+fn about_strange_answer(error: &oauth_tokens::Error, settings: &Settings) -> String {
+    let name = |path| settings.name(path);
+    match error.status() {
+        Some(StatusCode::FORBIDDEN) => format!(
+            "the server does not say why; check {} and the secret first, then what stands between here and there: a VPN, a \
+             list of allowed addresses, a gateway",
+            name("client.id")
+        ),
         Some(status) if status.is_server_error() => {
-            "the server, or a gateway before it, has trouble of its own; try later"
+            "the server, or a gateway before it, has trouble of its own; try later".to_owned()
         }
-        _ if args.issuer.is_some() => {
-            "is --issuer the issuer? It is the part of the metadata's URL before /.well-known; if the server has no metadata, \
-             give its --token-endpoint instead"
-        }
-        _ => "is --token-endpoint the token endpoint? A slash at its end can matter",
-    };
-    Some(hint.to_owned())
+        _ if settings.text("/server/issuer").is_some() => format!(
+            "is {} the issuer? It is the part of the metadata's URL before /.well-known; if the server has no metadata, give \
+             its {} instead",
+            name("server.issuer"),
+            name("server.token_endpoint")
+        ),
+        _ => format!("is {} the token endpoint? A slash at its end can matter", name("server.token_endpoint")),
+    }
 }
 
-fn about_oauth_error(code: &str, args: &Args) -> Option<String> {
-    let hint = match code {
+fn about_oauth_error(code: &str, settings: &Settings) -> Option<String> {
+    let name = |path| settings.name(path);
+    let by = |method, option| settings.assignment("client.authentication", method, option);
+    let (basic, post) = (by("client_secret_basic", "basic"), by("client_secret_post", "post"));
+    Some(match code {
         "invalid_client" => {
-            let other = if args.auth == Auth::Basic { "--auth post" } else { "--auth basic" };
-            return Some(format!(
-                "check --client-id and {}; if both are right, the server may want them in another way: try {other}",
-                args.secret_place()
-            ));
+            let other = if settings.authentication() == "client_secret_basic" { post } else { basic };
+            format!(
+                "check {} and {}; if both are right, the server may want them in another way: try {other}",
+                name("client.id"),
+                settings.secret_place()
+            )
         }
-        "invalid_scope" => "check --scope: the server must know it, and the client must be allowed to ask for it",
-        "invalid_target" => "check --resource: the server must know it, and some take only one",
-        "invalid_request" if args.auth == Auth::RawBasic => {
-            "this server may want id and secret encoded: try --auth basic"
+        "invalid_scope" => format!(
+            "check {}: the server must know it, and the client must be allowed to ask for it",
+            name("grant.scope")
+        ),
+        "invalid_target" => {
+            format!("check {}: the server must know it, and some take only one", name("grant.resource"))
         }
-        "invalid_request" => {
-            "some servers need --scope, --resource or --audience; a client id or secret with odd characters may need --auth post"
+        "invalid_request" if settings.authentication() == "client_secret_basic_raw" => {
+            format!("this server may want id and secret encoded: try {basic}")
         }
-        "unauthorized_client" => "allow the client-credentials grant for this client at the server",
+        "invalid_request" => format!(
+            "some servers need {}, {} or {}; a client id or secret with odd characters may need {post}",
+            name("grant.scope"),
+            name("grant.resource"),
+            name("grant.audience")
+        ),
+        "invalid_grant" => "the refresh token has expired, was revoked, or has been replaced by another".to_owned(),
+        "unauthorized_client" => {
+            let grant = settings.text("/grant/type").unwrap_or("client_credentials").replace('_', "-");
+            format!("allow the {grant} grant for this client at the server")
+        }
         _ => return None,
-    };
-    Some(hint.to_owned())
+    })
 }
 
-fn about_transport(text: &str) -> Option<String> {
+fn about_transport(text: &str, settings: &Settings) -> Option<String> {
     let text = text.to_ascii_lowercase();
-    let hint = if text.contains("certificate") || text.contains("unknownissuer") {
-        "is that a development certificate, or one of your company's? Give its root with --ca-cert FILE"
-    } else if text.contains("tunnel") {
+    if text.contains("certificate") || text.contains("unknownissuer") {
+        let root = settings.assignment("server.root_certificates", "FILE", "FILE");
+        return Some(format!("is that a development certificate, or one of your company's? Give its root with {root}"));
+    }
+    let hint = if text.contains("tunnel") {
         "that failed at a proxy, which the environment names (HTTPS_PROXY, ALL_PROXY); to go past it, put the host into NO_PROXY"
     } else if text.contains("connection refused") {
         "nothing listens there: check host and port, and that the server runs"
@@ -128,18 +152,19 @@ impl Ending {
 }
 
 /// Why the API's answer is no success. None: it is one.
-pub(crate) fn explain(ending: &Ending, args: &Args) -> Option<String> {
+pub(crate) fn explain(ending: &Ending, args: &Args, settings: &Settings) -> Option<String> {
     let lines = match ending.status {
         status if status.is_success() => return None,
-        StatusCode::UNAUTHORIZED => about_401(ending, args),
-        StatusCode::FORBIDDEN => about_403(ending),
+        StatusCode::UNAUTHORIZED => about_401(ending, args, settings),
+        StatusCode::FORBIDDEN => about_403(ending, settings),
         status if status.is_redirection() => about_redirect(ending),
         status => vec![format!("the API answered {status}; that is not about the token")],
     };
     Some(format!("error: {}", lines.join("\n")))
 }
 
-fn about_401(ending: &Ending, args: &Args) -> Vec<String> {
+fn about_401(ending: &Ending, args: &Args, settings: &Settings) -> Vec<String> {
+    let name = |path| settings.name(path);
     let mut lines = match &ending.outcome {
         Some(_) => vec!["the API answered 401: it does not accept the token".to_owned()],
         None => vec![format!(
@@ -149,26 +174,29 @@ fn about_401(ending: &Ending, args: &Args) -> Vec<String> {
     };
     lines.extend(challenges(&ending.headers));
     lines.push(match &ending.outcome {
-        Some(RetryOutcome::Retried) => {
+        Some(RetryOutcome::Retried) => format!(
             "  a renewed token got 401, too, so it is not about a token that expired or was revoked\n\
              hint: the API may want a token of another issuer, or for another audience: compare what it wants with \
-             --show-token, and ask for it by --audience, --resource or --scope"
-                .to_owned()
-        }
-        Some(RetryOutcome::NotRetried(why)) => format!("  it was not tried again: {}", not_retried(why)),
+             --show-token, and ask for it by {}, {} or {}",
+            name("grant.audience"),
+            name("grant.resource"),
+            name("grant.scope")
+        ),
+        Some(RetryOutcome::NotRetried(why)) => format!("  it was not tried again: {}", not_retried(why, settings)),
         None => "hint: if that place is meant to get a token, call it directly".to_owned(),
     });
     lines
 }
 
-fn about_403(ending: &Ending) -> Vec<String> {
+fn about_403(ending: &Ending, settings: &Settings) -> Vec<String> {
     let mut lines = vec!["the API answered 403: it knows who is calling, and says no".to_owned()];
     let challenges_of = challenge::parse(&ending.headers);
     if let Some(scope) = challenges_of.iter().find(|found| found.error() == Some("insufficient_scope")) {
         lines.extend(challenges(&ending.headers));
+        let name = settings.name("grant.scope");
         lines.push(match scope.scope() {
-            Some(wanted) => format!("hint: ask for the scope with --scope {:?}", printable(wanted)),
-            None => "hint: the token lacks a scope; ask for it with --scope".to_owned(),
+            Some(wanted) => format!("hint: ask for the scope with {name} {:?}", printable(wanted)),
+            None => format!("hint: the token lacks a scope; ask for it with {name}"),
         });
         return lines;
     }
@@ -213,11 +241,11 @@ fn in_words(challenge: &Challenge) -> String {
     text
 }
 
-fn not_retried(why: &NotRetried) -> String {
+fn not_retried(why: &NotRetried, settings: &Settings) -> String {
     match why {
         NotRetried::OtherScheme => "it asks for other credentials than an access token; is the URL right, and is it the API that answers there?".to_owned(),
         NotRetried::InsufficientScope => {
-            "the token lacks a scope, and another one would lack it, too; use --scope".to_owned()
+            format!("the token lacks a scope, and another one would lack it, too; use {}", settings.name("grant.scope"))
         }
         NotRetried::InsufficientUserAuthentication => "it wants a user to sign in again".to_owned(),
         NotRetried::InvalidRequest => "it says that the request itself is wrong".to_owned(),

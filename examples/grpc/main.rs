@@ -71,7 +71,8 @@ async fn main() -> Result<()> {
     authorization.revoke_access_tokens();
     let answer = seen(client.greet_all_day(name("Ada")).await?, &mut tally);
     let outcome = retried(answer.extensions());
-    let greetings: Vec<_> = answer.into_inner().map(|greeting| greeting.map(|it| it.text)).collect::<Result<_, _>>().await?;
+    let greetings: Vec<_> =
+        answer.into_inner().map(|greeting| greeting.map(|it| it.text)).collect::<Result<_, _>>().await?;
     steps.note(format!("{greetings:?}{outcome}"));
     ensure!(greetings.len() == 3, "not all greetings arrived");
     steps.note(token_requests(&authorization));
@@ -119,6 +120,6 @@ async fn call_with_deadline(origin: &str) -> Result<String> {
     };
     ensure!(status.code() == Code::DeadlineExceeded, "the wait should have ended at the deadline: {status}");
     // What the layer has to say is the source of the status.
-    let cause = status.source().map_or_else(String::new, |cause| chain(cause));
+    let cause = status.source().map_or_else(String::new, chain);
     Ok(format!("{:?}: {cause}", status.code()))
 }

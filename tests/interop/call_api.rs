@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::LazyLock,
 };
@@ -22,6 +22,7 @@ against_both!(
     it_sends_odd_credentials_by_post,
     it_says_what_is_wrong_with_a_wrong_secret,
     it_fails_where_the_api_refuses,
+    it_takes_settings_from_a_file,
     t12_it_needs_no_proxy_for_loopback,
 );
 
@@ -77,6 +78,50 @@ async fn it_fails_where_the_api_refuses(server: &RealServer) {
     assert!(said.contains("insufficient_scope"), "the challenge tells why: {said}");
 }
 
+async fn it_takes_settings_from_a_file(server: &RealServer) {
+    let known = server.registered("basic");
+    let folder = TempFolder::new();
+    let secret = folder.write("secret", known.secret);
+    restrict(&secret);
+    let origin = server.api("");
+    let json = json!({
+        "server": { "issuer": server.issuer() },
+        "client": { "id": known.id, "secret": { "file": secret.to_str() } },
+        "grant": { "scope": known.scope },
+        "origins": [{ "url": origin }],
+    });
+    let toml = format!(
+        "origins = '{origin}'\nserver.issuer = '{}'\n[client]\nid = '{}'\nsecret = {{ file = '{}' }}\n[grant]\nscope = '{}'\n",
+        server.issuer(),
+        known.id,
+        secret.display(),
+        known.scope
+    );
+    let files = [folder.write("oauth.json", json.to_string()), folder.write("oauth.toml", &toml)];
+    for file in &files {
+        let seen = succeeded(&run(with_config(file, &server.api("/things"))));
+        assert_eq!(seen["client_id"], known.id, "{seen}");
+        assert_eq!(seen["scope"], known.scope, "{seen}");
+    }
+
+    let said = failed(&run(with_config(&files[0], "https://elsewhere.example/things")));
+    assert!(said.contains("in none of the origins") && said.contains(&origin), "{said}");
+
+    let mistakes = [
+        (toml.replace("[grant]", "[grand]"), "`grand`: there is no such setting; did you mean `grant`?"),
+        (toml.replace("file = ", "value = "), "`client.secret.value`"),
+        (format!("{toml}{} = ", known.secret), "no TOML"),
+    ];
+    for (text, message) in mistakes {
+        let said = failed(&run(with_config(&folder.write("wrong.toml", text), &server.api("/things"))));
+        assert!(said.contains(message) && !said.contains(known.secret), "{said}");
+    }
+
+    let mut both = with_config(&files[0], &server.api("/things"));
+    both.args(["--scope", "api"]);
+    assert_eq!(run(both).status.code(), Some(2), "a file and an option that say the same are one too many");
+}
+
 async fn t12_it_needs_no_proxy_for_loopback(server: &RealServer) {
     let known = server.registered("basic");
     let mut command = command(known, &["--issuer", server.issuer()], &server.api("/things"));
@@ -95,11 +140,22 @@ fn call_api(client: Registered<'_>, arguments: &[&str], url: &str) -> Output {
 }
 
 fn command(client: Registered<'_>, arguments: &[&str], url: &str) -> Command {
-    let mut command = Command::new(&*PROGRAM);
+    let mut command = program(url);
     command.args(["--client-id", client.id]).args(arguments);
     for scope in client.scope.split(' ') {
         command.args(["--scope", scope]);
     }
+    command
+}
+
+fn with_config(file: &Path, url: &str) -> Command {
+    let mut command = program(url);
+    command.arg("--config").arg(file);
+    command
+}
+
+fn program(url: &str) -> Command {
+    let mut command = Command::new(&*PROGRAM);
     command.arg(url).env_remove("OAUTH_CLIENT_SECRET").env_remove("RUST_LOG").stdin(Stdio::null());
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
@@ -117,12 +173,20 @@ fn succeeded(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
 }
 
+/// What it said.
+fn failed(output: &Output) -> String {
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert_eq!(text(&output.stdout), "", "stdout is for the API's answer");
+    said
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A secret that others can read may be refused (S3).
-fn restrict(file: &std::path::Path) {
+fn restrict(file: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -1,8 +1,10 @@
 //! What the tests share.
+pub mod grpc;
 pub mod numbered;
 pub mod probe;
 pub mod script;
 pub mod source;
+pub mod stacks;
 pub mod steps;
 pub mod wire;
 

@@ -42,7 +42,8 @@ pin_project! {
 /// None: the request's own deadline passed meanwhile.
 type Renewed = Option<Result<AccessToken, oauth_tokens::Error>>;
 /// The future that renews gives back what it needed meanwhile.
-type Waiting = Pin<Box<dyn Future<Output = (Renewed, Protection)> + Send>>;
+// `Sync` too, as `ServiceBuilder::boxed_clone_sync` wants it.
+type Waiting = Pin<Box<dyn Future<Output = (Renewed, Protection)> + Send + Sync>>;
 
 pin_project! {
     #[project = StateProj]

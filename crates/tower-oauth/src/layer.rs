@@ -6,7 +6,7 @@ use oauth_tokens::TokenCache;
 use tower_layer::Layer;
 
 use crate::{
-    Error, ErrorKind, OAuth, Origin, RequestHead,
+    CloneService, Error, ErrorKind, OAuth, Origin, RequestHead,
     policy::{Policy, Route, Selector, Tokens},
 };
 
@@ -188,7 +188,7 @@ impl OAuthLayer {
     }
 }
 
-impl<S> Layer<S> for OAuthLayer {
+impl<S: CloneService> Layer<S> for OAuthLayer {
     type Service = OAuth<S>;
 
     fn layer(&self, inner: S) -> OAuth<S> {

@@ -76,8 +76,8 @@
 //! # Ok::<(), tower_oauth::BoxError>(())
 //! ```
 //!
-//! More in the [`guide`]: where the layer belongs in a stack, how identity servers are configured, how to test, what errors
-//! mean.
+//! More in the [`guide`]: where the layer belongs in a stack, a page for each kind of client, how identity servers are
+//! configured, how to test, what errors mean.
 //!
 //! # Features
 //!
@@ -88,6 +88,7 @@
 //! | `tonic` | no | `OAuthLayer::grpc`: the layer over a tonic channel |
 //! | `reqwest-0-12` | no | the layer over a `reqwest::Client` of version 0.12 as a tower service |
 //! | `axum` | no | request bodies of axum's, which a handler passes on, are sent again |
+//! | `config` | no | [`OAuthConfig`](guide::configuration): a layer from TOML, JSON or the environment |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
 //!
 //! [tower]: https://docs.rs/tower
@@ -95,6 +96,8 @@
 #[cfg(feature = "axum")]
 mod axum;
 pub mod challenge;
+#[cfg(feature = "config")]
+mod config;
 mod deadline;
 mod drain;
 mod error;
@@ -118,10 +121,12 @@ mod timer;
 #[cfg(feature = "tonic")]
 mod tonic;
 
+#[cfg(feature = "config")]
+pub use config::{ConfigError, ConfiguredLayer, OAuthConfig};
 pub use error::{Error, ErrorKind};
 pub use future::ResponseFuture;
 pub use layer::OAuthLayer;
-pub use message::{ProtectedRequest, ProtectedResponse, RequestHead};
+pub use message::{CloneService, ProtectedRequest, ProtectedResponse, RequestHead};
 pub use oauth_tokens::{self, BoxError};
 pub use outcome::{NotRetried, RetryOutcome};
 pub use replay::{KeptReplay, NotReplayable, Replay, ReplayBody, ReplayLayer, ReplayService, Superseded};

@@ -16,6 +16,18 @@ pub trait ProtectedRequest: sealed::Request {}
 /// A response that the layer takes: `http::Response<B>`, and `reqwest::Response`. Sealed.
 pub trait ProtectedResponse: sealed::Response {}
 
+/// A service that the layer goes over: any that is `Clone`, as each request takes a clone along for its retry.
+#[diagnostic::on_unimplemented(
+    message = "the OAuth layer cannot go directly over `{Self}`, which is not `Clone`",
+    label = "this service is not `Clone`",
+    note = "put a `tower::buffer::Buffer` between them: `.layer(oauth).buffer(64).service(..)`"
+)]
+pub trait CloneService: Clone {}
+
+// So that rustc says the words above, and not that `Clone` is missing.
+#[diagnostic::do_not_recommend]
+impl<S: Clone> CloneService for S {}
+
 impl<R: sealed::Request> ProtectedRequest for R {}
 impl<R: sealed::Response> ProtectedResponse for R {}
 
@@ -38,6 +50,11 @@ pub struct RequestHead<'a> {
 pub(crate) mod sealed {
     use super::{Body, Duration, Extensions, HeaderMap, Located, NotReplayable, Origin, RequestHead, StatusCode};
 
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is no request that the OAuth layer takes",
+        label = "neither `http::Request<B>` nor `reqwest::Request`",
+        note = "the layer takes `http::Request<B>`, and `reqwest::Request` with the feature `reqwest`"
+    )]
     pub trait Request: Sized {
         /// What is held of the request while it is under way, to send it again.
         type Kept;
@@ -58,6 +75,11 @@ pub(crate) mod sealed {
         fn restore(kept: Self::Kept) -> Result<Self, NotReplayable>;
     }
 
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is no response that the OAuth layer takes",
+        label = "neither `http::Response<B>` of a body nor `reqwest::Response`",
+        note = "the layer takes `http::Response<B>` where `B` is an `http_body::Body`, and `reqwest::Response` with the feature `reqwest`"
+    )]
     pub trait Response {
         type Body: Body;
 

@@ -10,14 +10,19 @@ use oauth_tokens::BoxError;
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture,
+    CloneService, ResponseFuture,
     message::{ProtectedRequest, ProtectedResponse},
     policy::{Admission, Policy},
 };
 
 /// A service whose requests get access tokens; made by [`OAuthLayer`](crate::OAuthLayer).
+// Rustc shows the lines within the brackets where it says that `OAuth` is no service, and does not say why.
 #[derive(Clone)]
-pub struct OAuth<S> {
+pub struct OAuth<
+    // To be a service, it takes one that is `Clone` (others go into a `tower::buffer::Buffer`), requests whose body is a
+    // `ReplayBody` (others: put a `ReplayLayer` above, or wrap them in `Replay`), and responses with an `http_body::Body`.
+    S,
+> {
     inner: S,
     policy: Arc<Policy>,
 }
@@ -49,7 +54,7 @@ impl<S> OAuth<S> {
 
 impl<S, R> Service<R> for OAuth<S>
 where
-    S: Service<R> + Clone,
+    S: Service<R> + CloneService,
     S::Response: ProtectedResponse,
     S::Error: Into<BoxError>,
     R: ProtectedRequest,

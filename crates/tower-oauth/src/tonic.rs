@@ -17,7 +17,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use self::body::GrpcBody;
-use crate::{Error, ErrorKind, OAuth, OAuthLayer, ProtectedResponse, ResponseFuture};
+use crate::{CloneService, Error, ErrorKind, OAuth, OAuthLayer, ProtectedResponse, ResponseFuture};
 
 /// How much of a request is remembered if nothing else is said: as with a [`Replay`](crate::Replay).
 const DEFAULT_MAX_BYTES: usize = 64 * 1024;
@@ -54,7 +54,7 @@ impl OAuthLayer {
     /// # }
     /// ```
     #[must_use]
-    pub fn grpc<S>(&self, channel: S) -> GrpcChannel<S> {
+    pub fn grpc<S: CloneService>(&self, channel: S) -> GrpcChannel<S> {
         GrpcChannel { inner: self.layer(Erase { inner: channel }), max_bytes: DEFAULT_MAX_BYTES }
     }
 }
@@ -87,7 +87,7 @@ impl<S> GrpcChannel<S> {
 
 impl<S> Service<Request<Body>> for GrpcChannel<S>
 where
-    S: Service<Request<Body>> + Clone,
+    S: Service<Request<Body>> + CloneService,
     S::Response: ProtectedResponse,
     S::Error: Into<BoxError>,
 {

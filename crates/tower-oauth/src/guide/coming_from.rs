@@ -20,10 +20,12 @@
 //!   tokens itself answers a 401 with the token that was rejected: the cache then says
 //!   [`SameToken`](oauth_tokens::ErrorKind::SameToken), the caller gets the 401, and the old token stays until the client
 //!   lets go of it. Ask such a client below its cache, tell it to forget, or make a new one for each token.
-//! - **Lifetimes are relative**, counted from when `fetch` was called. Of an absolute time, give what is left of it.
-//!   Subtract no margin: the cache has its own.
-//! - **Failures are [`Error::source_failed`](oauth_tokens::Error::source_failed)**, without secrets. What is given to
-//!   [`caused_by`](oauth_tokens::Error::caused_by) shows in `Debug`: a cause that holds a response's body stays out.
+//! - **It says when the token expires**: [`expiring_in`](oauth_tokens::TokenSet::expiring_in), counted from when `fetch` was
+//!   called, or [`expiring_at`](oauth_tokens::TokenSet::expiring_at). Subtract no margin: the cache has its own.
+//! - **Failures are [`Error::source_failed`](oauth_tokens::Error::source_failed)**, which is tried again after 1 to 10 s;
+//!   [`permanent`](oauth_tokens::Error::permanent), which is tried again after 30 s to 5 min; or
+//!   [`wait_at_least`](oauth_tokens::Error::wait_at_least) as long as a `Retry-After` said. No secrets in the message. What is
+//!   given to [`caused_by`](oauth_tokens::Error::caused_by) shows in `Debug` as it is: a cause that may hold a token stays out.
 //! - **It is done within 10 s**, its own retries included; what takes longer is a timeout, and is tried again later.
 //! - **It needs no lock**: a cache asks once at a time, however many callers wait.
 //!

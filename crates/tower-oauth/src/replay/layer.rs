@@ -70,8 +70,12 @@ impl<S> Layer<S> for ReplayLayer {
 }
 
 /// The service of [`ReplayLayer`].
+// Rustc shows the line within the brackets where it says that this is no service, and does not say why.
 #[derive(Debug, Clone, Copy)]
-pub struct ReplayService<S> {
+pub struct ReplayService<
+    // To be a service, it takes one of `Request<Replay<B>>`: a client below has `Replay<B>` for its body type, not `B`.
+    S,
+> {
     inner: S,
     layer: ReplayLayer,
 }

@@ -34,6 +34,8 @@ pub(super) struct Tape<B> {
     rest: Rest<B>,
     /// How often the rest has been polled: has anything been asked of it since a certain moment?
     polls: u64,
+    /// Nothing came before the end, which is to be found anew by the next poll: an empty body looks as it did the first time.
+    end_ahead: bool,
     /// The last the rest said of itself, for those who may not ask it because they hold a lock.
     rest_hint: SizeHint,
     /// What was known about the length at the start of the tape.
@@ -77,6 +79,7 @@ impl<B> Tape<B> {
             saw_trailers: false,
             rest: Rest::Ended,
             polls: 0,
+            end_ahead: false,
             rest_hint: SizeHint::with_exact(0),
             hint: SizeHint::with_exact(0),
             declared: None,
@@ -126,6 +129,8 @@ impl<B> Tape<B> {
     pub(super) fn rewind(&mut self, mark: Mark) {
         self.head = mark.head;
         self.read = mark.read;
+        let has_ended = matches!(self.rest, Rest::Ended) && self.head >= self.pieces.len();
+        self.end_ahead = has_ended && self.polls != mark.polls;
     }
 
     /// Lets the tape start at its head. Marks are void from then on. What was before the head is returned, to be
@@ -202,12 +207,13 @@ impl<B> Tape<B> {
 
     /// Like [`Body::is_end_stream`], without asking the rest anew.
     pub(super) fn is_end_stream(&self) -> bool {
-        self.head >= self.pieces.len() && matches!(self.rest, Rest::Ended)
+        self.head >= self.pieces.len() && matches!(self.rest, Rest::Ended) && !self.end_ahead
     }
 
     /// Like [`Body::size_hint`], without asking the rest anew.
     pub(super) fn size_hint(&self) -> SizeHint {
-        if self.head < self.pieces.len() { shorter(&self.hint, self.read) } else { self.rest_hint.clone() }
+        let is_again = self.head < self.pieces.len() || self.end_ahead;
+        if is_again { shorter(&self.hint, self.read) } else { self.rest_hint.clone() }
     }
 }
 
@@ -265,6 +271,10 @@ where
         let record = record && self.lost.is_none();
         if let Some(frame) = self.next_piece(record) {
             return Poll::Ready(Some(Ok(frame)));
+        }
+        if mem::take(&mut self.end_ahead) {
+            self.polls += 1;
+            return Poll::Ready(None);
         }
         let Rest::Open(body) = &mut self.rest else {
             return Poll::Ready(None);

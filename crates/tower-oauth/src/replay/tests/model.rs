@@ -225,7 +225,8 @@ proptest! {
                     prop_assert_eq!(restored.as_ref().err().copied(), model.restorable(&expected).err());
                     if let Ok(body) = restored {
                         model.at = expected.from;
-                        if model.at < model.yielded.len() || !model.ended() {
+                        // A body that says by itself that nothing is to come has the length of nothing.
+                        if model.at < model.yielded.len() || !model.ended() || model.polls != expected.polls {
                             prop_assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (hint.lower(), hint.upper()));
                         }
                         old.extend(current.replace(body));
