@@ -68,7 +68,11 @@ impl OAuthLayer {
 /// | `UNAVAILABLE` | there is no token, and trying again may help |
 /// | `UNAUTHENTICATED` | there is no token, and trying again does not help |
 /// | `DEADLINE_EXCEEDED` | the call's deadline passed while it waited for a token |
-/// | `FAILED_PRECONDITION` | the call was refused for anything else, see [`ErrorKind`] |
+/// | `INTERNAL` | the call was refused for anything else, see [`ErrorKind`] |
+///
+/// The message says which origin was meant, and no more: a handler that passes the status on would tell its own callers.
+/// Why there is no token is in the source. Mind, too, that to those callers `UNAUTHENTICATED` would speak of their own
+/// credentials: map it.
 ///
 /// Errors of the channel below are what tonic makes of them.
 #[derive(Clone)]
@@ -176,13 +180,10 @@ fn status(error: BoxError) -> Status {
         (ErrorKind::DeadlineExceeded, _) => Code::DeadlineExceeded,
         (ErrorKind::NoToken, Some(cause)) if cause.is_transient() => Code::Unavailable,
         (ErrorKind::NoToken, _) => Code::Unauthenticated,
-        _ => Code::FailedPrecondition,
+        // As gRFC A54 has it: the other codes are for the server to say.
+        _ => Code::Internal,
     };
-    let message = match error.token_error() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
-    let mut status = Status::new(code, message);
+    let mut status = Status::new(code, error.to_string());
     status.set_source(Arc::new(*error));
     status
 }

@@ -35,7 +35,7 @@ async fn r5_with_plain_new_a_call_without_authority_is_refused_before_anything_i
     let (tokens, api) = (Numbered::new(), Script::new([]));
     let mut client = GreeterClient::new(plain(&tokens).grpc(api.clone()));
     let status = client.greet(name("Ada")).await.expect_err("refused");
-    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("for_connection"), "it says what to do: {status}");
     assert_eq!(ours(&status).kind(), ErrorKind::NoAuthority);
     assert_eq!((api.seen().len(), tokens.fetches()), (0, 0));
@@ -106,7 +106,7 @@ async fn r5_a_host_unlike_the_peer_is_refused() {
     let request = raw(GREET, &[("host", "evil.test")]);
     let channel = tower::ServiceExt::ready(&mut channel).await.expect("it is ready");
     let status = tower::Service::call(channel, request).await.expect_err("refused");
-    assert_eq!((status.code(), ours(&status).kind()), (Code::FailedPrecondition, ErrorKind::HostMismatch));
+    assert_eq!((status.code(), ours(&status).kind()), (Code::Internal, ErrorKind::HostMismatch));
     assert_eq!((api.seen().len(), tokens.fetches()), (0, 0));
 }
 
@@ -128,7 +128,7 @@ async fn r1_a_callers_own_authorization_is_refused_by_setting() {
     let request = raw(GREET, &[("authorization", "Bearer pl4nt3d")]);
     let channel = layer(&tokens).refuse_caller_authorization().grpc(api.clone());
     let status = tower::ServiceExt::oneshot(channel, request).await.expect_err("refused");
-    assert_eq!((status.code(), ours(&status).kind()), (Code::FailedPrecondition, ErrorKind::CallerAuthorization));
+    assert_eq!((status.code(), ours(&status).kind()), (Code::Internal, ErrorKind::CallerAuthorization));
     assert!(!format!("{status} {status:?}").contains("pl4nt3d"));
     assert_eq!((api.seen().len(), tokens.fetches()), (0, 0));
 }
