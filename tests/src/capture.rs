@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use tracing::{
@@ -24,6 +24,11 @@ impl Capture {
     /// Listens on this thread until it is dropped: enough for a current-thread runtime.
     #[must_use]
     pub fn start() -> Self {
+        // A listener for good: where there is none, what another thread registers at this moment would stay unheard.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        });
         let lines = Arc::default();
         let subscriber = tracing_subscriber::registry().with(Recorder(Arc::clone(&lines)));
         Self { lines, _default: tracing::subscriber::set_default(subscriber) }
