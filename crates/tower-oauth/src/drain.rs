@@ -27,8 +27,10 @@ pin_project! {
 }
 
 impl<B: Body> Drain<B> {
-    pub(crate) fn new(body: B) -> Self {
-        Self { body, left: MAX_BYTES, timer: sleep(MAX_TIME) }
+    /// `limit`: what the request has left of its own time. Half of it is the retry's.
+    pub(crate) fn new(body: B, limit: Option<Duration>) -> Self {
+        let time = limit.map_or(MAX_TIME, |left| MAX_TIME.min(left / 2));
+        Self { body, left: MAX_BYTES, timer: sleep(time) }
     }
 }
 

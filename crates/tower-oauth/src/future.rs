@@ -299,7 +299,10 @@ where
                     }
                     // Last, as it supersedes the first body: until here, all is as if the layer were not there.
                     match attempt.restore() {
-                        Ok(retry) => State::Drain { drain: Drain::new(response.into_body()), retry: Some(retry) },
+                        Ok(retry) => {
+                            let drain = Drain::new(response.into_body(), retry.protection.deadline().left());
+                            State::Drain { drain, retry: Some(retry) }
+                        }
                         Err(why) => return Poll::Ready(Ok(not_retried(response, NotRetried::Body(why)))),
                     }
                 }

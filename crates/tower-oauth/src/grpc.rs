@@ -51,14 +51,17 @@ pub(crate) fn set_timeout(headers: &mut HeaderMap, timeout: Duration) {
     ];
     let Some((number, unit)) = units.into_iter().find(|(number, _)| *number < TOO_LONG) else { return };
     if let Ok(value) = HeaderValue::try_from(format!("{number}{unit}")) {
-        // There was one already, so there is room for it.
-        headers.insert(TIMEOUT, value);
+        // Removed first: `insert` panics where there is no room for one more, even if it is there already.
+        headers.remove(TIMEOUT);
+        let _ = headers.try_insert(TIMEOUT, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STILL: HeaderValue = HeaderValue::from_static("there");
 
     fn headers(timeout: &str) -> HeaderMap {
         HeaderMap::from_iter([(TIMEOUT, HeaderValue::try_from(timeout).expect("a header"))])
@@ -91,6 +94,17 @@ mod tests {
         let bytes = HeaderValue::from_bytes(b"5\xc3\xa9").expect("a header");
         assert_eq!(timeout(&HeaderMap::from_iter([(TIMEOUT, bytes)])), None);
         assert_eq!(timeout(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_header_map_without_room_for_more_has_its_timeout_written_all_the_same() {
+        let mut headers = headers("1S");
+        let mut number = 0;
+        while headers.try_insert(HeaderName::try_from(format!("x-{number}")).expect("a name"), STILL).is_ok() {
+            number += 1;
+        }
+        set_timeout(&mut headers, Duration::from_millis(5));
+        assert_eq!(headers[TIMEOUT], "5000000n");
     }
 
     #[test]

@@ -81,6 +81,13 @@ pub(crate) enum Verdict {
 impl Policy {
     pub(crate) fn admit<R: sealed::Request>(self: &Arc<Self>, request: &R) -> Admission {
         let destination = match request.located() {
+            // Wherever such a request says that it goes, the connection leads to one place: tonic's channel puts its own name
+            // over that of `with_origin`.
+            Located::Here(destination)
+                if self.for_connection.as_ref().is_some_and(|on| !on.is_server_of(&destination)) =>
+            {
+                return Admission::Pass;
+            }
             Located::Here(destination) => destination,
             Located::Unmatchable => return Admission::Pass,
             Located::Tunnel => return Admission::Refuse(no_authority()),
@@ -190,7 +197,8 @@ impl Protection {
         }
     }
 
-    /// A call that succeeds ends the waiting of the storm guard (F10).
+    /// A call that succeeds ends the waiting of the storm guard (F10). A gRPC call that fails in its trailers counts as one that
+    /// succeeded: its headers are all that is looked at, and the budget (F11) holds for whoever plays with that.
     pub(crate) fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
         let status = response.status();
         let is_success =

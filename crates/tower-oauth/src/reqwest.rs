@@ -2,7 +2,7 @@
 //! reqwest that a feature names.
 
 use std::{
-    mem,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -19,12 +19,21 @@ use crate::{
 };
 
 /// What is held of a `reqwest::Body` while it is under way.
-#[derive(Debug)]
 pub enum KeptBody<B> {
     /// It is in memory: the same bytes again, however many.
     Bytes(Bytes),
     /// It is a stream, and is remembered while it is sent.
     Stream(KeptReplay<B>),
+}
+
+// Never what is in it: request bodies carry secrets.
+impl<B> fmt::Debug for KeptBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
+            Self::Stream(kept) => f.debug_tuple("Stream").field(kept).finish(),
+        }
+    }
 }
 
 /// The bytes of a body that is known to be in memory, which it yields in one piece and at once.

@@ -150,7 +150,7 @@ async fn send(
             return Ok(response);
         }
     };
-    drain(response).await;
+    drain(response, deadline).await;
     authorize(request.headers_mut(), &token).map_err(reqwest_middleware::Error::middleware)?;
     deadline.apply(&mut request);
     let mut response = next.run(request, extensions).await?;
@@ -159,7 +159,7 @@ async fn send(
     Ok(response)
 }
 
-async fn drain(response: ::reqwest::Response) {
-    let mut drain = pin!(Drain::new(response.into_body()));
+async fn drain(response: ::reqwest::Response, deadline: Deadline) {
+    let mut drain = pin!(Drain::new(response.into_body(), deadline.left()));
     poll_fn(|cx| drain.as_mut().poll(cx)).await;
 }

@@ -87,10 +87,14 @@ impl Origin {
 
     /// Whether a request to `destination` may carry the token that is meant for this origin.
     pub(crate) fn coverage(&self, destination: &Destination<'_>) -> Coverage {
-        let is_here = destination.scheme.eq_ignore_ascii_case(self.scheme.as_str())
+        if self.is_server_of(destination) { self.covers_path(destination.path) } else { Coverage::No }
+    }
+
+    /// Scheme, host and port, whatever the path.
+    pub(crate) fn is_server_of(&self, destination: &Destination<'_>) -> bool {
+        destination.scheme.eq_ignore_ascii_case(self.scheme.as_str())
             && destination.port.unwrap_or(self.scheme.default_port()) == self.port
-            && self.is_host(destination.host);
-        if is_here { self.covers_path(destination.path) } else { Coverage::No }
+            && self.is_host(destination.host)
     }
 
     /// Plain http, which is no secret to a proxy, on this very machine.

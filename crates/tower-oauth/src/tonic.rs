@@ -26,8 +26,9 @@ impl OAuthLayer {
     /// A gRPC channel whose calls get access tokens: for the clients that tonic generates.
     ///
     /// The channel adds its origin below the layer, so calls arrive here as `/package.Service/Method`. They belong to the
-    /// origin of [`for_connection`](Self::for_connection); with a layer made by [`new`](Self::new) they are refused, unless
-    /// the client was built `with_origin`. To a server reached in any other way than by this channel no token goes.
+    /// origin of [`for_connection`](Self::for_connection), which is to be the channel's; with a layer made by
+    /// [`new`](Self::new) they are refused, unless the client was built `with_origin`. Prefer `for_connection`: with `new`,
+    /// `with_origin` alone says which token is sent, and the channel alone to whom.
     ///
     /// What differs from HTTP:
     ///

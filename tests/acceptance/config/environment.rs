@@ -106,6 +106,7 @@ fn variables_that_make_no_settings() {
         (&[("APP__", "x")], "APP__", "empty"),
         (&[("APP__CLIENT__", "x")], "APP__CLIENT__", "empty"),
         (&[("APP____ID", "x")], "APP____ID", "empty"),
+        (&[("APP__A__B__C__D__E__F__G__H__I", "x")], "APP__A__B__C__D__E__F__G__H__I", "parts"),
     ];
     for (changes, variable, text) in cases {
         let error = refused(&over(changes));
@@ -118,6 +119,16 @@ fn variables_that_make_no_settings() {
         assert_eq!((error.path(), error.variable()), ("", None));
         assert!(error.to_string().contains("__`"), "{error}");
     }
+}
+
+/// A name of thousands of parts is no reason to run out of stack, and one with control characters does not reach a log as it is.
+#[test]
+fn s1_hostile_names_are_refused_in_peace() {
+    let deep = format!("APP{}", "__A".repeat(5000));
+    let error = OAuthConfig::from_vars("APP", [(deep.as_str(), "x")]).and_then(|config| config.layer());
+    assert!(error.expect_err("too deep").to_string().contains("parts"));
+    let error = refused(&over(&[("APP__\u{1b}[31m\n__X", "x")]));
+    assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
 }
 
 #[cfg(unix)]

@@ -41,6 +41,26 @@ async fn r5_with_plain_new_a_call_without_authority_is_refused_before_anything_i
     assert_eq!((api.seen().len(), tokens.fetches()), (0, 0));
 }
 
+/// Tonic's channel connects to its own peer, whatever origin its client names: one of the layer's other tokens would go there.
+#[tokio::test]
+async fn r4_on_one_connection_no_other_servers_token_is_sent() {
+    let (tokens, others, api) = (Numbered::new(), Numbered::new(), Script::new([]));
+    let layer = layer(&tokens).origin("https://bank.test", others.cache.clone()).expect("another origin");
+    for (uri, authorization) in
+        [("https://bank.test", None), ("https://evil.test", None), ("https://api.test", Some("Bearer t1"))]
+    {
+        let request = raw(&format!("{uri}{GREET}"), &[]);
+        let _ = tower::ServiceExt::oneshot(layer.grpc(api.clone()), request).await;
+        let seen = api.seen();
+        let sent = seen
+            .last()
+            .and_then(|seen| seen.head.headers.get(AUTHORIZATION))
+            .map(|value| value.to_str().expect("text"));
+        assert_eq!(sent, authorization, "{uri}");
+    }
+    assert_eq!(others.fetches(), 0);
+}
+
 /// `GreeterClient::with_origin`: calls name where they go, and are looked at like any other request.
 #[tokio::test]
 async fn r4_a_client_with_an_origin_gets_a_token_only_for_the_origins_that_were_named() {

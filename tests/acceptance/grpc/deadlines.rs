@@ -104,6 +104,33 @@ async fn f5_the_deadline_bounds_the_wait_for_a_first_token() {
     }
 }
 
+/// An answer that never ends does not take the time that the retry needs.
+#[tokio::test(start_paused = true)]
+async fn r9_draining_leaves_the_retry_half_of_what_is_left() {
+    let tokens = Numbered::new();
+    let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = std::sync::Arc::clone(&sent);
+    let api = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
+        let mut log = log.lock().expect("a log");
+        log.push(request.headers()["grpc-timeout"].clone());
+        let status = if log.len() == 1 { "16" } else { "0" };
+        let endless = http_body_util::StreamBody::new(futures_util::stream::pending::<Result<_, tonic::Status>>());
+        let body = if log.len() == 1 { tonic::body::Body::new(endless) } else { tonic::body::Body::empty() };
+        std::future::ready(http::Response::builder().header("grpc-status", status).body(body))
+    });
+    let request = raw(GREET, &[("grpc-timeout", "50m")]);
+    let mut call = Box::pin(layer(&tokens).grpc(api).oneshot(request));
+    // A token, another token, and the answer that is drained.
+    for _ in 0..3 {
+        assert_waits(&mut call);
+        settle().await;
+    }
+    advance(Duration::from_millis(25)).await;
+    let response = at_once(call).await.expect("the retry's answer");
+    assert_eq!(response.headers()["grpc-status"], "0");
+    assert_eq!(*sent.lock().expect("a log"), ["50000000n", "25000000n"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn f5_each_caller_has_its_own_deadline() {
     let (tokens, api) = (Numbered::gated(0), Script::new([greeting("Hello!"), greeting("Hello!")]));

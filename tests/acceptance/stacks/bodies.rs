@@ -14,6 +14,16 @@ use tests::{
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
 use tower_oauth::{OAuthLayer, ReplayBody, ReplayLayer};
 
+#[test]
+fn s1_what_is_kept_of_a_body_does_not_show_it() {
+    let kept = [
+        format!("{:?}", reqwest::Body::from("password=hunter2").keep()),
+        format!("{:?}", reqwest_0_12::Body::from("password=hunter2").keep()),
+        format!("{:?}", Body::from("password=hunter2").keep()),
+    ];
+    assert!(kept.iter().all(|shown| !shown.contains("hunter2")), "{kept:?}");
+}
+
 /// Sends a body made of this one to an API that answers 401 first, and 200 then.
 async fn send<B>(body: B, first: Answer) -> (Script, Numbered, Result<Response<ProbeBody>, BoxError>)
 where

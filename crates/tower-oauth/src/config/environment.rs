@@ -10,6 +10,9 @@ use super::{ConfigError, names::join, node::Node, secret};
 /// What stands between the names of nested settings.
 const SEPARATOR: &str = "__";
 
+/// More than any setting has; each is a table in a table.
+const MAX_PARTS: usize = 8;
+
 /// The variables that settings came from, by name; and where references to variables lead.
 #[derive(Clone)]
 pub(super) struct Environment {
@@ -72,6 +75,9 @@ impl Environment {
 
 /// Puts a variable's value where its name says; a secret's place gets a reference to the variable instead.
 fn insert(table: &mut Vec<(String, Node)>, keys: &[String], name: &str, value: &OsStr) -> Result<(), String> {
+    if keys.len() > MAX_PARTS {
+        return Err(format!("its name has more than {MAX_PARTS} parts"));
+    }
     let path = keys.iter().fold(String::new(), |path, key| join(&path, key));
     if keys.iter().any(String::is_empty) {
         return Err(format!("a part of its name is empty: names are divided by `{SEPARATOR}`"));

@@ -95,7 +95,9 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.path.as_str(), &self.variable) {
+        // Names of variables can hold line ends and terminal controls.
+        let variable = self.variable.as_ref().map(|variable| variable.escape_debug());
+        match (self.path.as_str(), &variable) {
             ("", None) => {}
             ("", Some(variable)) => write!(f, "environment variable `{variable}`: ")?,
             (path, None) => write!(f, "`{path}`: ")?,

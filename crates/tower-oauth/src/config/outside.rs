@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     future::{Ready, ready},
+    path::Path,
     task::{Context, Poll},
 };
 
@@ -12,7 +13,7 @@ use http_body_util::Full;
 use oauth_tokens::HttpClient;
 use tower_service::Service;
 
-use super::{ConfigError, environment::Environment, reader::Written};
+use super::{ConfigError, environment::Environment, reader::Written, secret};
 
 pub(super) struct Outside<'a> {
     pub(super) http: Http,
@@ -60,13 +61,13 @@ impl Outside<'_> {
 
 #[cfg(feature = "reqwest")]
 fn with_certificates(file: &Written) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
-    let pem = std::fs::read(&file.text).map_err(|error| {
+    let pem = secret::read_file(Path::new(&file.text)).map_err(|error| {
         let message =
             format!("the file cannot be read: {}; a relative path counts from the working folder", error.kind());
         file.error(message).caused_by(error)
     })?;
-    let http = HttpClient::with_root_certificates(&pem).map_err(|error| file.refused(error))?;
-    Ok((http, Some(pem)))
+    let http = HttpClient::with_root_certificates(pem.as_bytes()).map_err(|error| file.refused(error))?;
+    Ok((http, Some(pem.into_bytes())))
 }
 
 /// The HTTP client of settings that are only looked at: it is never called.

@@ -122,7 +122,7 @@ fn variable(written: &Written, outside: &Outside<'_>) -> Result<String, ConfigEr
     }
 }
 
-fn read_file(path: &Path) -> io::Result<String> {
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -13,7 +13,7 @@ use super::Replay;
 /// Wraps the body of every request in a [`Replay`], so that streaming bodies are sent again after a 401.
 ///
 /// It goes above the OAuth layer. Bodies that are values, as `Full` and `Empty` are, do not need it: they are cloned, and
-/// without a limit.
+/// without a limit. Nor do gRPC channels: `OAuthLayer::grpc` remembers bodies by itself, and knows the rules of gRPC.
 ///
 /// ```
 /// use std::convert::Infallible;

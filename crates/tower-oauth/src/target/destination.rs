@@ -38,6 +38,11 @@ impl<'a> Destination<'a> {
             (None, Some(_)) => return Located::Tunnel,
             (_, None) => return Located::NoAuthority,
         };
+        // Before http 1.5 a path may begin with anything. `@evil.test` or `.evil.test` makes another host of the authority for
+        // whoever reads the URL anew, as reqwest does.
+        if !uri.path().starts_with('/') {
+            return Located::Unmatchable;
+        }
         // Not `Uri::host` and `Uri::port_u16`: they look past userinfo and past ports that are none.
         match host_and_port(authority.as_str()) {
             Some((host, port)) => Located::Here(Destination { scheme, host, port, path: uri.path() }),

@@ -79,7 +79,7 @@ impl http_body::Body for GrpcBody {
 ///
 /// Tonic says no length, and HTTP/2 asks for the end only when there is room for more in its window. A single message that
 /// fills the window would never be known to be the whole, and not be sent again. Tonic has asked its source already when it
-/// yields a frame, so this asks nothing of the caller's stream that it has not been asked.
+/// yields a frame of less than 32 KiB; behind a larger one this takes one more message from the caller's stream than it would.
 #[derive(Debug)]
 pub struct LookAhead {
     body: Body,
