@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     future::{Ready, ready},
-    path::Path,
     task::{Context, Poll},
 };
 
@@ -13,7 +12,7 @@ use http_body_util::Full;
 use oauth_tokens::HttpClient;
 use tower_service::Service;
 
-use super::{ConfigError, environment::Environment, reader::Written, secret};
+use super::{ConfigError, environment::Environment, reader::Written};
 
 pub(super) struct Outside<'a> {
     pub(super) http: Http,
@@ -61,7 +60,7 @@ impl Outside<'_> {
 
 #[cfg(feature = "reqwest")]
 fn with_certificates(file: &Written) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
-    let pem = secret::read_file(Path::new(&file.text)).map_err(|error| {
+    let pem = super::secret::read_file(std::path::Path::new(&file.text)).map_err(|error| {
         let message =
             format!("the file cannot be read: {}; a relative path counts from the working folder", error.kind());
         file.error(message).caused_by(error)
