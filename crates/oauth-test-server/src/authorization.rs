@@ -1,18 +1,19 @@
 //! The authorization server: which path is which endpoint, and the small ones.
 
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::request::Parts;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::body::ResponseBody;
-use crate::client::ClientAuthMethod;
 use crate::client_auth::authenticate;
 use crate::form::Form;
+use crate::incoming::Incoming;
+use crate::metadata::metadata;
+use crate::pushed::{self, PUSHED_AUTHORIZATION};
 use crate::record::Endpoint;
-use crate::respond::{self, OAuthError};
-use crate::state::{Shared, overlay};
-use crate::token_endpoint;
+use crate::respond::{self, Answer, OAuthError, header_value};
+use crate::state::Shared;
+use crate::{device, grants};
 
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
@@ -29,6 +30,9 @@ pub(crate) fn endpoint(shared: &Shared, path: &str) -> Endpoint {
         return Endpoint::Discovery;
     }
     match path.strip_prefix(base) {
+        Some(device::AUTHORIZATION) => Endpoint::DeviceAuthorization,
+        Some(device::VERIFICATION) => Endpoint::DeviceVerification,
+        Some(PUSHED_AUTHORIZATION) => Endpoint::PushedAuthorization,
         Some(OPENID) => Endpoint::Discovery,
         Some(TOKEN) => Endpoint::Token,
         Some(INTROSPECT) => Endpoint::Introspection,
@@ -38,29 +42,36 @@ pub(crate) fn endpoint(shared: &Shared, path: &str) -> Endpoint {
     }
 }
 
-pub(crate) fn answer(
-    shared: &Shared,
-    endpoint: Endpoint,
-    parts: &Parts,
-    body: &[u8],
-    same_token: bool,
-) -> Response<ResponseBody> {
-    let headers = &parts.headers;
-    let form = |then: &dyn Fn(&Form) -> Result<Response<ResponseBody>, OAuthError>| {
+pub(crate) fn answer(incoming: &Incoming<'_>, endpoint: Endpoint, body: &[u8]) -> Response<ResponseBody> {
+    let (shared, parts) = (incoming.shared, incoming.parts);
+    let form = |then: &dyn Fn(&Incoming<'_>, &Form) -> Answer| {
         if parts.method != Method::POST {
             return not_allowed("POST");
         }
-        read_form(headers, body).and_then(|form| then(&form)).unwrap_or_else(OAuthError::into_response)
+        let form = read_form(&parts.headers, body);
+        form.and_then(|form| then(incoming, &form)).unwrap_or_else(OAuthError::into_response)
     };
     match endpoint {
-        Endpoint::Token => form(&|form| token_endpoint::answer(shared, headers, form, same_token)),
-        Endpoint::Introspection => form(&|form| introspect(shared, headers, form)),
-        Endpoint::Revocation => form(&|form| revoke(shared, headers, form)),
+        Endpoint::Token => form(&grants::answer),
+        Endpoint::Introspection => form(&introspect),
+        Endpoint::Revocation => form(&revoke),
+        Endpoint::DeviceAuthorization => form(&device::authorize),
+        Endpoint::DeviceVerification => device::verify(shared, &parts.method, body),
+        Endpoint::PushedAuthorization => form(&pushed::push),
         Endpoint::Discovery | Endpoint::Jwks if parts.method != Method::GET => not_allowed("GET"),
         Endpoint::Discovery => discover(shared, parts.uri.path()),
-        Endpoint::Jwks => respond::json(StatusCode::OK, &shared.key.jwks()),
+        Endpoint::Jwks => jwks(shared),
         Endpoint::Api | Endpoint::Unknown => respond::text(StatusCode::NOT_FOUND, "not found\n"),
     }
+}
+
+fn jwks(shared: &Shared) -> Response<ResponseBody> {
+    let mut response = respond::json(StatusCode::OK, &shared.lock().keys.jwks());
+    if let Some(max_age) = shared.settings.jwks_max_age {
+        let value = format!("public, max-age={}", max_age.as_secs());
+        response.headers_mut().insert(CACHE_CONTROL, header_value(&value));
+    }
+    response
 }
 
 fn not_allowed(allow: &'static str) -> Response<ResponseBody> {
@@ -91,42 +102,12 @@ fn discover(shared: &Shared, path: &str) -> Response<ResponseBody> {
     respond::json(StatusCode::OK, &metadata(shared).into())
 }
 
-/// RFC 8414 section 2, with what OpenID Connect Discovery asks for besides.
-pub(crate) fn metadata(shared: &Shared) -> Map<String, Value> {
-    let model = shared.lock();
-    let mut scopes: Vec<&String> = model.clients.values().flat_map(|c| &c.scopes).collect();
-    scopes.sort();
-    scopes.dedup();
-    let auth_methods = json!(["client_secret_basic", "client_secret_post", "none"]);
-    let fields = [
-        ("issuer", json!(shared.settings.issuer)),
-        ("token_endpoint", json!(shared.endpoint_url(TOKEN))),
-        ("introspection_endpoint", json!(shared.endpoint_url(INTROSPECT))),
-        ("revocation_endpoint", json!(shared.endpoint_url(REVOKE))),
-        ("jwks_uri", json!(shared.endpoint_url(JWKS))),
-        ("grant_types_supported", json!(["client_credentials", "refresh_token"])),
-        ("token_endpoint_auth_methods_supported", auth_methods.clone()),
-        ("introspection_endpoint_auth_methods_supported", auth_methods.clone()),
-        ("revocation_endpoint_auth_methods_supported", auth_methods),
-        ("response_types_supported", json!([])),
-        ("scopes_supported", json!(scopes)),
-        ("subject_types_supported", json!(["public"])),
-        ("id_token_signing_alg_values_supported", json!(["ES256"])),
-    ];
-    let mut metadata = Map::new();
-    for (name, value) in fields {
-        metadata.insert(name.to_owned(), value);
-    }
-    overlay(&mut metadata, &model.metadata);
-    metadata
-}
-
 /// RFC 7662 section 2. It speaks of refresh tokens too.
-fn introspect(shared: &Shared, headers: &HeaderMap, form: &Form) -> Result<Response<ResponseBody>, OAuthError> {
-    let model = shared.lock();
-    let client = authenticate(&model, headers, form)?;
+fn introspect(incoming: &Incoming<'_>, form: &Form) -> Answer {
+    let shared = incoming.shared;
+    let mut model = shared.lock();
     // Section 2.1: the endpoint needs an authorization, so that nobody scans it for tokens.
-    if client.auth_methods == [ClientAuthMethod::None] {
+    if authenticate(&mut model, incoming, form)?.is_public() {
         return Err(OAuthError::new("invalid_client", "a public client may not introspect"));
     }
     let token = form.get("token").ok_or_else(|| OAuthError::new("invalid_request", "token is missing"))?;
@@ -136,7 +117,7 @@ fn introspect(shared: &Shared, headers: &HeaderMap, form: &Form) -> Result<Respo
     if let Some(access) = access.filter(|access| access.is_active()) {
         answer = access.claims(shared);
         answer["active"] = json!(true);
-        answer["token_type"] = json!("Bearer");
+        answer["token_type"] = json!(access.grant.confirmation.token_type());
     } else if let Some(refresh) = refresh.filter(|refresh| refresh.is_active()) {
         answer = json!({
             "active": true,
@@ -150,9 +131,9 @@ fn introspect(shared: &Shared, headers: &HeaderMap, form: &Form) -> Result<Respo
 }
 
 /// RFC 7009 section 2.
-fn revoke(shared: &Shared, headers: &HeaderMap, form: &Form) -> Result<Response<ResponseBody>, OAuthError> {
-    let mut model = shared.lock();
-    let client_id = authenticate(&model, headers, form)?.id.clone();
+fn revoke(incoming: &Incoming<'_>, form: &Form) -> Answer {
+    let mut model = incoming.shared.lock();
+    let client_id = authenticate(&mut model, incoming, form)?.client.id;
     let token = form.get("token").ok_or_else(|| OAuthError::new("invalid_request", "token is missing"))?;
     let access = model.tokens.access.get(token).map(|access| &access.grant);
     let refresh = model.tokens.refresh.get(token).map(|refresh| &refresh.grant);

@@ -3,9 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::listen;
+use crate::dpop::NoncePolicy;
+use crate::issuer::TrustedIssuer;
+use crate::listen::Listeners;
 use crate::server::TestServer;
 use crate::state::Shared;
+use crate::tls::Authority;
 use crate::token::TokenFormat;
 
 /// Configures a [`TestServer`].
@@ -35,6 +38,25 @@ pub(crate) struct Settings {
     pub(crate) reject_early: bool,
     pub(crate) keep_requests: usize,
     pub(crate) tls: bool,
+    /// Where a client certificate is asked for.
+    pub(crate) mtls_origin: Option<String>,
+    pub(crate) issuers: Vec<TrustedIssuer>,
+    pub(crate) assertion_audience: Option<String>,
+    pub(crate) authorization_details_types: Option<Vec<String>>,
+    pub(crate) device_interval: Option<Duration>,
+    pub(crate) device_code_lifetime: Duration,
+    pub(crate) jwks_max_age: Option<Duration>,
+    pub(crate) dpop: Dpop,
+    pub(crate) token_nonces: NoncePolicy,
+    pub(crate) api_nonces: NoncePolicy,
+}
+
+/// Whether access tokens can be bound to a key (RFC 9449).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dpop {
+    Off,
+    Offered,
+    Required,
 }
 
 impl Builder {
@@ -56,6 +78,16 @@ impl Builder {
                 reject_early: false,
                 keep_requests: 50_000,
                 tls: false,
+                mtls_origin: None,
+                issuers: Vec::new(),
+                assertion_audience: None,
+                authorization_details_types: None,
+                device_interval: Some(Duration::from_secs(5)),
+                device_code_lifetime: Duration::from_secs(600),
+                jwks_max_age: Some(Duration::from_secs(300)),
+                dpop: Dpop::Off,
+                token_nonces: NoncePolicy::None,
+                api_nonces: NoncePolicy::None,
             },
         }
     }
@@ -140,6 +172,73 @@ impl Builder {
         self
     }
 
+    /// Lets another issuer's JWTs in. May be called several times.
+    pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
+        self.settings.issuers.push(issuer);
+        self
+    }
+
+    /// The `aud` that a client's own assertions must have, as a single string. Default: the issuer, and
+    /// nothing else; not even the token endpoint (RFC 7523bis). Once the server runs:
+    /// [`TestServer::set_assertion_audience`].
+    pub fn assertion_audience(mut self, audience: impl Into<String>) -> Self {
+        self.settings.assertion_audience = Some(audience.into());
+        self
+    }
+
+    /// The only types of `authorization_details` (RFC 9396); others are refused as
+    /// `invalid_authorization_details`. Default: all are taken.
+    pub fn authorization_details_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.settings.authorization_details_types = Some(types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How long a device waits between two polls (RFC 8628 section 3.2), default 5 s. It gets
+    /// `slow_down` if it does not, and has to wait 5 s more from then on. With `None` the answer leaves
+    /// it out, and 5 s it is.
+    pub fn device_interval(mut self, interval: Option<Duration>) -> Self {
+        self.settings.device_interval = interval;
+        self
+    }
+
+    /// How long a device code lives, default 10 minutes.
+    pub fn device_code_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.device_code_lifetime = lifetime;
+        self
+    }
+
+    /// The `max-age` of the key set's `Cache-Control`, default 5 minutes. `None`: no such header.
+    pub fn jwks_max_age(mut self, max_age: Option<Duration>) -> Self {
+        self.settings.jwks_max_age = max_age;
+        self
+    }
+
+    /// Binds access tokens to the key of the DPoP proof that a token request has (RFC 9449), and checks
+    /// the proofs at the API. Without this, proofs are ignored and all tokens are Bearer.
+    pub fn dpop(mut self) -> Self {
+        self.settings.dpop = self.settings.dpop.max(Dpop::Offered);
+        self
+    }
+
+    /// [`dpop`](Self::dpop), with an API that takes no other tokens. See [`Client::require_dpop`] for
+    /// the token endpoint.
+    pub fn require_dpop(mut self) -> Self {
+        self.settings.dpop = Dpop::Required;
+        self
+    }
+
+    /// The nonces that the token endpoint asks of proofs (RFC 9449 section 8). Default: none.
+    pub fn token_nonces(mut self, policy: NoncePolicy) -> Self {
+        self.settings.token_nonces = policy;
+        self
+    }
+
+    /// The nonces that the API asks of proofs (RFC 9449 section 9). Default: none.
+    pub fn api_nonces(mut self, policy: NoncePolicy) -> Self {
+        self.settings.api_nonces = policy;
+        self
+    }
+
     /// The issuer identifier, default `https://id.test`. With [`start`](Self::start) only its path
     /// counts: scheme, host and port are those of the socket.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -161,6 +260,17 @@ impl Builder {
         self
     }
 
+    /// Serves https, and asks clients for a certificate (RFC 8705): the API does, and the authorization
+    /// server on a port of its own, [`TestServer::mtls_origin`], which the metadata names in
+    /// `mtls_endpoint_aliases`. A client may come without one. Without sockets that origin is
+    /// `https://mtls.id.test`, and the certificate an extension of the request, a
+    /// [`PresentedCertificate`](crate::PresentedCertificate).
+    #[cfg(feature = "tls")]
+    pub fn mtls(mut self) -> Self {
+        self.settings.mtls_origin = Some("https://mtls.id.test".to_owned());
+        self.tls()
+    }
+
     /// A server without sockets: use [`TestServer::authorization_service`] and
     /// [`TestServer::api_service`].
     #[must_use]
@@ -168,17 +278,24 @@ impl Builder {
         TestServer::new(Arc::new(Shared::new(self.settings)), None)
     }
 
-    /// Listens on two free ports of 127.0.0.1, one for the authorization server, one for the API.
+    /// Listens on two free ports of 127.0.0.1, one for the authorization server, one for the API; with
+    /// `mtls` on a third.
     ///
     /// # Errors
     ///
     /// When no port can be bound or no certificate made.
     pub async fn start(mut self) -> io::Result<TestServer> {
-        let listeners = listen::Listeners::bind(self.settings.tls).await?;
+        let authority = if self.settings.tls { Some(Authority::generate()?) } else { None };
+        let listeners = Listeners::bind(authority.as_ref(), self.settings.mtls_origin.is_some()).await?;
         let path = issuer_path(&self.settings.issuer).to_owned();
         self.settings.issuer = format!("{}{path}", listeners.authorization_origin());
         self.settings.api_origin = listeners.api_origin();
+        self.settings.mtls_origin = listeners.mtls_origin();
         let shared = Arc::new(Shared::new(self.settings));
+        if let Some(authority) = authority {
+            // Nobody else has had the chance to make one.
+            shared.authority.set(authority).ok();
+        }
         let sockets = listeners.serve(&shared);
         Ok(TestServer::new(shared, Some(Arc::new(sockets))))
     }

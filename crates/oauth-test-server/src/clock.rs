@@ -19,6 +19,11 @@ impl Clock {
         }
     }
 
+    /// The wall time now, since the Unix epoch.
+    pub(crate) fn now(&self) -> Duration {
+        self.wall(Instant::now())
+    }
+
     /// Seconds since the Unix epoch, rounded down.
     pub(crate) fn unix(&self, instant: Instant) -> u64 {
         self.wall(instant).as_secs()

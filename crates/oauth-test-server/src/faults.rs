@@ -8,6 +8,7 @@ use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use crate::body::ResponseBody;
+use crate::dpop;
 use crate::record::Endpoint;
 use crate::respond::{self, OAuthError, header_value};
 use crate::state::Shared;
@@ -42,6 +43,9 @@ pub enum Fault {
         /// The whole header value.
         challenge: Option<String>,
     },
+    /// A request for a DPoP proof with this nonce (RFC 9449 sections 8 and 9): a 401 of the API, a 400
+    /// elsewhere. The server does not know the nonce: with [`Faults::push_forever`] it never has enough.
+    UseDpopNonce(String),
     /// A 200 that says it is JSON and is random bytes.
     Garbage,
     /// This answer, as it is.
@@ -84,7 +88,7 @@ impl Fault {
     }
 
     /// Waits out the fault, as far as it answers the request.
-    pub(crate) async fn apply(self) -> io::Result<Effect> {
+    pub(crate) async fn apply(self, endpoint: Endpoint) -> io::Result<Effect> {
         let response = match self {
             Fault::Status(status) => respond::text(status, &format!("fault: {status}\n")),
             Fault::StatusWithRetryAfter(status, after) => {
@@ -107,6 +111,7 @@ impl Fault {
                 }
                 response
             }
+            Fault::UseDpopNonce(nonce) => dpop::challenge(endpoint, &nonce),
             Fault::Garbage => {
                 // 0xff first: never UTF-8, whatever the dice say.
                 let mut bytes = vec![0xff; 256];

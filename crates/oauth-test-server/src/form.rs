@@ -50,6 +50,13 @@ impl Form {
         self.all(name).next()
     }
 
+    /// All but what a client shows of itself.
+    pub(crate) fn without_credentials(&self) -> Vec<(String, String)> {
+        let mut pairs = self.0.clone();
+        pairs.retain(|(name, _)| !["client_secret", "client_assertion", "client_assertion_type"].contains(&&**name));
+        pairs
+    }
+
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }

@@ -81,44 +81,127 @@
 //!
 //! - Metadata at `{issuer}/.well-known/openid-configuration` and, by RFC 8414, at
 //!   `/.well-known/oauth-authorization-server{path of the issuer}`; either can be switched off.
-//! - Token endpoint `{issuer}/token` with the grants `client_credentials` and `refresh_token`; scopes,
-//!   `resource` (RFC 8707) and `audience`, several of each. Clients authenticate by
-//!   `client_secret_basic`, `client_secret_post` or `none`, and never by two at once. Refresh tokens
-//!   rotate, and an old one that comes again revokes its whole family.
-//! - Introspection `{issuer}/introspect` (RFC 7662), revocation `{issuer}/revoke` (RFC 7009) and, for
-//!   JWT access tokens, keys `{issuer}/jwks`.
+//! - Token endpoint `{issuer}/token`; scopes, `resource` (RFC 8707) and `audience`, several of each,
+//!   `authorization_details` (RFC 9396).
+//! - Introspection `{issuer}/introspect` (RFC 7662), revocation `{issuer}/revoke` (RFC 7009), and keys
+//!   `{issuer}/jwks` for JWT access tokens, which rotate when a test says so.
+//! - Pushed authorization requests `{issuer}/par` (RFC 9126): taken and kept, not carried out.
+//!
+//! | grant | what there is to know |
+//! |---|---|
+//! | `client_credentials` | confidential clients only |
+//! | `refresh_token` | tokens rotate; an old one that comes again revokes its whole family |
+//! | token exchange (RFC 8693) | takes this server's access tokens and JWTs of a [`TrustedIssuer`]; no more scopes than the subject's token and the client have; an actor becomes the `act` claim |
+//! | JWT bearer (RFC 7523) | takes JWTs of a [`TrustedIssuer`] |
+//! | device code (RFC 8628) | begins at `{issuer}/device_authorization`; the user is [`TestServer::approve_device`] and [`TestServer::deny_device`], or a form at `{issuer}/device` |
+//!
+//! Clients authenticate at every endpoint in the ways that they are registered for, never in two at
+//! once:
+//!
+//! | method | registered by |
+//! |---|---|
+//! | `client_secret_basic`, `client_secret_post` | [`Client::secret`] |
+//! | `client_secret_jwt` | [`Client::secret`] and [`Client::auth_methods`] |
+//! | `private_key_jwt` (RFC 7523) | [`Client::key`], [`Client::jwks`]; ES256, ES384, RS256, PS256, EdDSA |
+//! | the JWT of another issuer | [`Client::federated`] and [`Builder::trusted_issuer`] |
+//! | a JWT-SVID of SPIFFE | [`Client::spiffe_id`] and [`Builder::trusted_issuer`] |
+//! | `tls_client_auth` (RFC 8705) | [`Client::certificate`] and `Builder::mtls` |
+//! | `self_signed_tls_client_auth` | [`Client::certificate_thumbprint`] and `Builder::mtls` |
+//! | `none` | [`Client::new`] alone |
+//!
+//! A client's own assertion must have the client as `iss` and `sub`, the issuer as its `aud` (one
+//! string), an `exp` at most 5 minutes ahead, and a `jti` that it has not used before. One that comes
+//! again is refused, even after an answer that asked for a DPoP nonce.
+//!
+//! Access tokens are bound to the key of a DPoP proof (RFC 9449) with [`Builder::dpop`], and to the
+//! client's certificate (RFC 8705) with [`Client::certificate_bound_tokens`].
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::Full;
+//! use oauth_test_server::{Algorithm, Client, TestKey, TestServer};
+//! use serde_json::json;
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = TestKey::generate(Algorithm::Es256);
+//! let server = TestServer::builder().client(Client::new("m2m").key(&key)).build();
+//!
+//! let now = server.unix_time().as_secs();
+//! let assertion = key.sign(&json!({
+//!     "iss": "m2m", "sub": "m2m", "aud": server.issuer(),
+//!     "iat": now, "exp": now + 60, "jti": "1",
+//! }));
+//! let form = format!(
+//!     "grant_type=client_credentials&client_assertion={assertion}\
+//!      &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+//! );
+//! let ask = || {
+//!     let request = Request::post(server.token_endpoint())
+//!         .header("content-type", "application/x-www-form-urlencoded")
+//!         .body(Full::<bytes::Bytes>::from(form.clone()))
+//!         .expect("a request");
+//!     server.authorization_service().oneshot(request)
+//! };
+//! assert_eq!(ask().await?.status(), 200);
+//! assert_eq!(ask().await?.status(), 401);
+//! assert_eq!(server.counters().replays_refused, 1);
+//! # Ok(()) }
+//! ```
 //!
 //! # What the API does
 //!
-//! It reads the whole request, asks for a bearer token (RFC 6750) and answers:
+//! It reads the whole request, asks for a token (RFC 6750; with [`Builder::dpop`] also RFC 9449) and
+//! answers:
 //!
 //! | path | answer |
 //! |---|---|
-//! | any other | JSON: `method`, `path`, `query`, `body_len`, and `client_id`, `sub`, `scope`, `aud` of the token |
+//! | any other | JSON: `method`, `path`, `query`, `body_len`, and `client_id`, `sub`, `scope`, `aud` of the token, with `cnf`, `act`, `authorization_details`, `acr` and `auth_time` if it has them |
 //! | `/echo` | the request's body |
 //! | `/status/{code}` | that status |
 //! | `/redirect?to=URL` | 302 to the URL; `/redirect/307?to=URL` for another status |
+//! | `/mcp` | a small MCP server: JSON-RPC `initialize`, `ping`, `tools/list` and `tools/call` (the tool `whoami`) by POST |
 //! | `/public`, `/public/...` | the same, without a token |
-//! | `/.well-known/oauth-protected-resource` | its metadata (RFC 9728), without a token |
+//! | `/.well-known/oauth-protected-resource`, and with the path of a resource behind it | its metadata (RFC 9728), without a token; a test may make it wrong |
+//!
+//! [`TestServer::require`] asks for more under a path: a scope, a stronger or more recent sign-in (RFC
+//! 9470), claims (as Entra's continuous access evaluation does), an audience. The token endpoint's
+//! parameters `acr_values`, `max_age` and `claims` make tokens that fulfil this, without further ado.
+//!
+//! A DPoP proof is for the URL that the client has asked for, by the request's own scheme and authority.
 //!
 //! # What it does not do
 //!
-//! No sign-in pages, signed client assertions, DPoP or mutual TLS. Its keys and tokens come from a fast
-//! generator that is not secret, and its log keeps every request with all secrets in it: for tests
-//! only.
+//! No sign-in pages and no authorization code. No SAML, no encrypted JWTs, no `x5c` or `jku` headers.
+//! Certificates are looked up, not verified along a chain: those that the server has issued and those
+//! that a client is registered with are good, until a test says otherwise; they do not expire. The
+//! signatures of its own access tokens are not verified, as the server remembers each. Its tokens come
+//! from a fast generator that is not secret, and its log keeps every request with all secrets in it: for
+//! tests only.
 
 mod api;
 mod authorization;
 mod body;
 mod builder;
+mod certificate;
 mod client;
 mod client_auth;
 mod clock;
+mod device;
+mod dpop;
 mod faults;
 mod form;
-mod jwt;
+mod grants;
+mod incoming;
+mod issuer;
+mod jws;
+mod keys;
 mod listen;
+mod metadata;
+mod pushed;
 mod record;
+mod replays;
 mod respond;
 mod server;
 mod service;
@@ -129,12 +212,19 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod token;
-mod token_endpoint;
 
+pub use api::Requirement;
 pub use body::ResponseBody;
 pub use builder::Builder;
+#[cfg(feature = "tls")]
+pub use certificate::TestCertificate;
+pub use certificate::{CertificateName, PresentedCertificate};
 pub use client::{Client, ClientAuthMethod};
+pub use device::{DeviceCode, DeviceState};
+pub use dpop::NoncePolicy;
 pub use faults::{Fault, Faults};
+pub use issuer::TrustedIssuer;
+pub use jws::{Algorithm, DecodedJwt, TestKey};
 pub use record::{Counters, Endpoint, RecordedRequest};
 pub use server::TestServer;
 pub use service::TestService;

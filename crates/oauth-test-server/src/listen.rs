@@ -14,60 +14,73 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::service::{Side, TestService};
 use crate::state::Shared;
-use crate::tls::Tls;
+use crate::tls::{Authority, Tls};
 
-/// Two bound ports, not yet served: the issuer's name depends on them.
+/// Bound ports, not yet served: the issuer's name depends on them.
 pub(crate) struct Listeners {
-    authorization: TcpListener,
-    authorization_origin: String,
-    api: TcpListener,
-    api_origin: String,
+    authorization: Port,
+    api: Port,
+    /// The authorization server's second, which asks for a client certificate.
+    mtls: Option<Port>,
+}
+
+struct Port {
+    listener: TcpListener,
+    origin: String,
     tls: Option<Tls>,
 }
 
-impl Listeners {
-    pub(crate) async fn bind(tls: bool) -> io::Result<Self> {
-        let tls = if tls { Some(Tls::generate()?) } else { None };
-        let authorization = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let api = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+impl Port {
+    async fn bind(tls: Option<Tls>) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        Ok(Self { origin: format!("{scheme}://{}", listener.local_addr()?), listener, tls })
+    }
+}
+
+impl Listeners {
+    /// With an authority they speak TLS; with `mtls` they ask the client for a certificate, but for the
+    /// authorization server's first.
+    pub(crate) async fn bind(authority: Option<&Authority>, mtls: bool) -> io::Result<Self> {
+        let plain = authority.map(|authority| Tls::new(authority, false)).transpose()?;
+        let asking = authority.filter(|_| mtls).map(|authority| Tls::new(authority, true)).transpose()?;
         Ok(Self {
-            authorization_origin: format!("{scheme}://{}", authorization.local_addr()?),
-            api_origin: format!("{scheme}://{}", api.local_addr()?),
-            authorization,
-            api,
-            tls,
+            authorization: Port::bind(plain.clone()).await?,
+            api: Port::bind(asking.clone().or(plain)).await?,
+            mtls: match asking {
+                Some(tls) => Some(Port::bind(Some(tls)).await?),
+                None => None,
+            },
         })
     }
 
     pub(crate) fn authorization_origin(&self) -> &str {
-        &self.authorization_origin
+        &self.authorization.origin
     }
 
     pub(crate) fn api_origin(&self) -> String {
-        self.api_origin.clone()
+        self.api.origin.clone()
+    }
+
+    pub(crate) fn mtls_origin(&self) -> Option<String> {
+        Some(self.mtls.as_ref()?.origin.clone())
     }
 
     pub(crate) fn serve(self, shared: &Arc<Shared>) -> Sockets {
-        let start = |listener, side| {
+        let start = |port: Port, side| {
             let service = TestService::new(shared.clone(), side);
-            tokio::spawn(accept(listener, self.tls.clone(), service)).abort_handle()
+            tokio::spawn(accept(port.listener, port.tls, service)).abort_handle()
         };
-        Sockets { tasks: [start(self.authorization, Side::Authorization), start(self.api, Side::Api)], tls: self.tls }
+        let mut tasks = vec![start(self.authorization, Side::Authorization), start(self.api, Side::Api)];
+        tasks.extend(self.mtls.map(|port| start(port, Side::Authorization)));
+        Sockets { tasks }
     }
 }
 
 /// The tasks that serve the sockets. They end with it, and their connections with them.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    tasks: [AbortHandle; 2],
-    tls: Option<Tls>,
-}
-
-impl Sockets {
-    pub(crate) fn ca_certificate_pem(&self) -> Option<&str> {
-        self.tls.as_ref().map(Tls::ca_certificate_pem)
-    }
+    tasks: Vec<AbortHandle>,
 }
 
 impl Drop for Sockets {
@@ -96,8 +109,8 @@ async fn connection(stream: TcpStream, tls: Option<Tls>, service: TestService) {
     match tls {
         None => serve(stream, service).await,
         Some(tls) => {
-            if let Ok(stream) = tls.accept(stream).await {
-                serve(stream, service).await;
+            if let Ok((stream, certificate)) = tls.accept(stream).await {
+                serve(stream, service.of_connection(certificate)).await;
             }
         }
     }

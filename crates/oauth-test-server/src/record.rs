@@ -6,7 +6,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
+use crate::certificate::PresentedCertificate;
+use crate::client::ClientAuthMethod;
 use crate::form;
+use crate::jws::DecodedJwt;
 
 /// Which part of the server a request went to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +25,12 @@ pub enum Endpoint {
     Revocation,
     /// The keys that verify signed tokens (RFC 7517).
     Jwks,
+    /// The device authorization endpoint (RFC 8628 section 3.1).
+    DeviceAuthorization,
+    /// The page where a user types a device's code (RFC 8628 section 3.3).
+    DeviceVerification,
+    /// The pushed authorization request endpoint (RFC 9126).
+    PushedAuthorization,
     /// Any path of the API.
     Api,
     /// A path of the authorization server where nothing is.
@@ -48,6 +57,18 @@ pub struct Counters {
     pub introspections: u64,
     /// Requests to the revocation endpoint.
     pub revocations: u64,
+    /// Requests to the device authorization endpoint.
+    pub device_authorizations: u64,
+    /// Requests to the page where a user types a device's code.
+    pub device_verifications: u64,
+    /// Requests to the pushed authorization request endpoint.
+    pub pushed_authorizations: u64,
+    /// JWTs refused because their `jti` was used before, assertions and proofs alike.
+    pub replays_refused: u64,
+    /// Answers of the token endpoint that asked for a DPoP nonce.
+    pub token_nonce_challenges: u64,
+    /// Answers of the API that asked for a DPoP nonce.
+    pub api_nonce_challenges: u64,
     /// Requests to paths of the authorization server where nothing is.
     pub unknown_requests: u64,
     /// Requests to the API.
@@ -80,6 +101,9 @@ impl Counters {
             Endpoint::Token => &mut self.token_requests,
             Endpoint::Introspection => &mut self.introspections,
             Endpoint::Revocation => &mut self.revocations,
+            Endpoint::DeviceAuthorization => &mut self.device_authorizations,
+            Endpoint::DeviceVerification => &mut self.device_verifications,
+            Endpoint::PushedAuthorization => &mut self.pushed_authorizations,
             Endpoint::Api => &mut self.api_requests,
             Endpoint::Unknown => &mut self.unknown_requests,
         }
@@ -120,6 +144,12 @@ pub struct RecordedRequest {
     pub complete: bool,
     /// The status of the answer; `None` while there is none.
     pub status: Option<StatusCode>,
+    /// How the client has shown who it is; `None` if it has not.
+    pub client_auth: Option<ClientAuthMethod>,
+    /// The client that has shown who it is.
+    pub client_id: Option<String>,
+    /// The thumbprint of the client's TLS certificate.
+    pub certificate: Option<String>,
 }
 
 impl RecordedRequest {
@@ -135,9 +165,28 @@ impl RecordedRequest {
 
     /// The token of an `Authorization: Bearer` header.
     pub fn bearer_token(&self) -> Option<&str> {
+        self.token("bearer")
+    }
+
+    /// The token of an `Authorization: DPoP` header.
+    pub fn dpop_token(&self) -> Option<&str> {
+        self.token("dpop")
+    }
+
+    fn token(&self, expected: &str) -> Option<&str> {
         let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        scheme.eq_ignore_ascii_case(expected).then(|| token.trim())
+    }
+
+    /// The client assertion in the form (RFC 7521 section 4.2), whether it was good or not.
+    pub fn client_assertion(&self) -> Option<DecodedJwt> {
+        DecodedJwt::decode(&self.form_value("client_assertion")?)
+    }
+
+    /// The DPoP proof in the header (RFC 9449), whether it was good or not.
+    pub fn dpop_proof(&self) -> Option<DecodedJwt> {
+        DecodedJwt::decode(self.headers.get("dpop")?.to_str().ok()?)
     }
 }
 
@@ -156,6 +205,7 @@ impl Log {
     }
 
     pub(crate) fn arrived(&mut self, endpoint: Endpoint, parts: &Parts) -> u64 {
+        let certificate = parts.extensions.get().map(PresentedCertificate::thumbprint);
         let number = self.first + self.requests.len() as u64;
         if self.capacity == 0 {
             return number;
@@ -174,6 +224,9 @@ impl Log {
             trailers: None,
             complete: false,
             status: None,
+            client_auth: None,
+            client_id: None,
+            certificate: certificate.map(str::to_owned),
         });
         number
     }

@@ -42,6 +42,9 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
     })
 }
 
+/// What an endpoint of the authorization server comes to.
+pub(crate) type Answer = Result<Response<ResponseBody>, OAuthError>;
+
 /// An error answer of the authorization server (RFC 6749 section 5.2).
 #[derive(Debug)]
 pub(crate) struct OAuthError {

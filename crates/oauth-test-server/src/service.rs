@@ -12,10 +12,12 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
+use crate::certificate::PresentedCertificate;
 use crate::faults::{Effect, Fault, Twist, disconnected};
+use crate::incoming::Incoming;
 use crate::record::Endpoint;
 use crate::state::Shared;
-use crate::{BoxError, api, authorization};
+use crate::{BoxError, api, authorization, dpop};
 
 /// The authorization server or the API, as a service without sockets.
 ///
@@ -25,6 +27,7 @@ use crate::{BoxError, api, authorization};
 pub struct TestService {
     shared: Arc<Shared>,
     side: Side,
+    certificate: Option<PresentedCertificate>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +38,13 @@ pub(crate) enum Side {
 
 impl TestService {
     pub(crate) fn new(shared: Arc<Shared>, side: Side) -> Self {
-        Self { shared, side }
+        Self { shared, side, certificate: None }
+    }
+
+    /// The service of one connection, whose client has shown this certificate.
+    pub(crate) fn of_connection(mut self, certificate: Option<PresentedCertificate>) -> Self {
+        self.certificate = certificate;
+        self
     }
 }
 
@@ -51,7 +60,10 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         Box::pin(exchange(self.shared.clone(), self.side, request))
     }
 }
@@ -66,12 +78,12 @@ where
         Side::Authorization => authorization::endpoint(&shared, parts.uri.path()),
     };
     let arrival = Arrival::note(&shared, endpoint, &parts);
-    let response = carry_out(&arrival, &parts, body).await?;
+    let response = carry_out(&arrival, side, &parts, body).await?;
     arrival.answered(&response);
     Ok(response)
 }
 
-async fn carry_out<B>(arrival: &Arrival<'_>, parts: &Parts, body: B) -> io::Result<Response<ResponseBody>>
+async fn carry_out<B>(arrival: &Arrival<'_>, side: Side, parts: &Parts, body: B) -> io::Result<Response<ResponseBody>>
 where
     B: Body<Error: Into<BoxError>>,
 {
@@ -79,28 +91,32 @@ where
     let fault = arrival.fault.clone();
     let refused_by_fault = fault.as_ref().is_some_and(|fault| !fault.carries_out());
     let early = arrival.endpoint == Endpoint::Api && shared.settings.reject_early;
+    let mut incoming = Incoming { shared, parts, number: arrival.number, same_token: false };
+    let mut admission = api::Admission::default();
     if early
         && !refused_by_fault
-        && let Err(refusal) = api::admit(shared, parts)
+        && let Err(mut refusal) = api::admit(&incoming, &mut admission)
     {
+        dpop::offer_nonce(&incoming, side, &mut refusal);
         return Ok(*refusal);
     }
     let body = if early && refused_by_fault { Bytes::new() } else { arrival.read(body).await? };
 
     let twist = match fault {
         None => Twist::None,
-        Some(fault) => match fault.apply().await? {
+        Some(fault) => match fault.apply(arrival.endpoint).await? {
             Effect::Answer(response) => return Ok(response),
             Effect::CarryOut(twist) => twist,
         },
     };
-    let response = match arrival.endpoint {
-        Endpoint::Api => api::answer(shared, parts, body),
-        endpoint => {
-            let same_token = twist == Twist::SameToken;
-            authorization::answer(shared, endpoint, parts, &body, same_token)
-        }
+    incoming.same_token = twist == Twist::SameToken;
+    let mut response = match arrival.endpoint {
+        Endpoint::Api => api::answer(&incoming, &mut admission, body),
+        endpoint => authorization::answer(&incoming, endpoint, &body),
     };
+    if matches!(arrival.endpoint, Endpoint::Api | Endpoint::Token) {
+        dpop::offer_nonce(&incoming, side, &mut response);
+    }
     if twist == Twist::LoseAnswer {
         return Err(disconnected());
     }

@@ -1,16 +1,24 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::api::ApiState;
 use crate::builder::{Settings, issuer_path};
+use crate::certificate::CertificateName;
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::device::Devices;
+use crate::dpop::Nonces;
 use crate::faults::Queue;
-use crate::jwt::Key;
+use crate::issuer::TrustedIssuer;
+use crate::keys::ServerKeys;
+use crate::pushed::PushedRequests;
 use crate::record::{Counters, Endpoint, Log};
+use crate::replays::Replays;
+use crate::tls::Authority;
 use crate::token::Tokens;
 
 /// All that the two services and the test's handle share.
@@ -18,7 +26,8 @@ use crate::token::Tokens;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    pub(crate) key: Key,
+    /// Issues certificates; made when it is first needed.
+    pub(crate) authority: OnceLock<Authority>,
     /// Woken whenever a request arrives.
     pub(crate) arrivals: Notify,
     model: Mutex<Model>,
@@ -28,7 +37,19 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) clients: HashMap<String, Client>,
+    pub(crate) issuers: HashMap<String, TrustedIssuer>,
+    /// What a client's own assertions must have as `aud`, if not the issuer.
+    pub(crate) assertion_audience: Option<String>,
+    /// The names in the certificates of the authority, by thumbprint.
+    pub(crate) certificates: HashMap<String, CertificateName>,
+    pub(crate) replays: Replays,
+    pub(crate) keys: ServerKeys,
     pub(crate) tokens: Tokens,
+    pub(crate) token_nonces: Nonces,
+    pub(crate) api_nonces: Nonces,
+    pub(crate) devices: Devices,
+    pub(crate) pushed: PushedRequests,
+    pub(crate) api: ApiState,
     pub(crate) token_lifetime: Option<Duration>,
     /// Members of every token answer that a test has set; `null` removes one.
     pub(crate) token_response: Map<String, Value>,
@@ -46,9 +67,20 @@ impl Shared {
             settings.clients.push(default);
         }
         let clients = settings.clients.drain(..).map(|client| (client.id.clone(), client)).collect();
+        let issuers = settings.issuers.drain(..).map(|issuer| (issuer.name.clone(), issuer)).collect();
         let model = Model {
             clients,
+            issuers,
+            assertion_audience: settings.assertion_audience.take(),
+            certificates: HashMap::new(),
+            replays: Replays::default(),
+            keys: ServerKeys::generate(),
             tokens: Tokens::default(),
+            token_nonces: Nonces::new(settings.token_nonces),
+            api_nonces: Nonces::new(settings.api_nonces),
+            devices: Devices::default(),
+            pushed: PushedRequests::default(),
+            api: ApiState::default(),
             token_lifetime: settings.token_lifetime,
             token_response: Map::new(),
             metadata: Map::new(),
@@ -56,7 +88,13 @@ impl Shared {
             counters: Counters::default(),
             log: Log::new(settings.keep_requests),
         };
-        Self { settings, clock: Clock::new(), key: Key::generate(), arrivals: Notify::new(), model: Mutex::new(model) }
+        Self {
+            settings,
+            clock: Clock::new(),
+            authority: OnceLock::new(),
+            arrivals: Notify::new(),
+            model: Mutex::new(model),
+        }
     }
 
     /// A test that panicked with the lock held must not make the others panic too.
@@ -71,6 +109,23 @@ impl Shared {
 
     pub(crate) fn endpoint_url(&self, name: &str) -> String {
         format!("{}{name}", self.settings.issuer.trim_end_matches('/'))
+    }
+
+    /// The same endpoint on the port that asks for a client certificate (RFC 8705 section 5).
+    pub(crate) fn mtls_url(&self, name: &str) -> Option<String> {
+        let origin = self.settings.mtls_origin.as_ref()?;
+        Some(format!("{origin}{}{name}", self.base_path()))
+    }
+}
+
+impl Model {
+    /// Takes a JWT's identifier, once.
+    pub(crate) fn spend(&mut self, shared: &Shared, id: String, until: Duration) -> Result<(), &'static str> {
+        if self.replays.first_use(id, shared.clock.now(), until) {
+            return Ok(());
+        }
+        self.counters.replays_refused += 1;
+        Err("the JWT's jti was used before")
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::state::{Model, Shared};
@@ -12,7 +12,7 @@ pub enum TokenFormat {
     #[default]
     Opaque,
     /// A JWT signed with ES256 (RFC 9068): `iss`, `aud`, `sub`, `client_id`, `scope`, `iat`, `exp`,
-    /// `jti`. Without a token lifetime there is no `exp`.
+    /// `jti`, and what else there is to tell. Without a token lifetime there is no `exp`.
     Jwt,
 }
 
@@ -25,12 +25,83 @@ pub(crate) struct Grant {
     pub(crate) audience: Vec<String>,
     /// Which refresh token all this began with.
     pub(crate) family: Option<u64>,
+    pub(crate) confirmation: Confirmation,
+    /// Who acts for the subject: the `act` claim (RFC 8693 section 4.1).
+    pub(crate) actor: Option<Value>,
+    /// RFC 9396 section 7.
+    pub(crate) authorization_details: Option<Value>,
+    /// The `claims` that the token was asked with.
+    pub(crate) requested_claims: Option<Value>,
+    /// How the subject has signed in (RFC 9470), and when.
+    pub(crate) acr: Option<String>,
+    pub(crate) auth_time: Instant,
 }
 
 impl Grant {
+    /// A grant of nothing, signed in now.
+    pub(crate) fn new(client_id: &str, subject: &str) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            subject: subject.to_owned(),
+            scopes: BTreeSet::new(),
+            audience: Vec::new(),
+            family: None,
+            confirmation: Confirmation::default(),
+            actor: None,
+            authorization_details: None,
+            requested_claims: None,
+            acr: None,
+            auth_time: Instant::now(),
+        }
+    }
+
     pub(crate) fn scope(&self) -> String {
         let scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
         scopes.join(" ")
+    }
+
+    /// One audience as a string, several as an array.
+    pub(crate) fn audience(&self) -> Value {
+        match self.audience.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
+        }
+    }
+
+    /// What JWTs, introspection and the API tell besides the usual.
+    pub(crate) fn extras(&self, shared: &Shared) -> Map<String, Value> {
+        let acr = self.acr.as_ref();
+        let extras = [
+            ("cnf", self.confirmation.to_json()),
+            ("act", self.actor.clone()),
+            ("authorization_details", self.authorization_details.clone()),
+            ("acr", acr.map(|acr| json!(acr))),
+            ("auth_time", acr.map(|_| json!(shared.clock.unix(self.auth_time)))),
+        ];
+        extras.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+/// What a client must show that it has, beside the token (RFC 7800).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Confirmation {
+    /// The thumbprint of a DPoP key (RFC 9449 section 6.1).
+    pub(crate) key: Option<String>,
+    /// The thumbprint of a certificate (RFC 8705 section 3.1).
+    pub(crate) certificate: Option<String>,
+}
+
+impl Confirmation {
+    /// The `cnf` claim.
+    fn to_json(&self) -> Option<Value> {
+        let members = [("jkt", &self.key), ("x5t#S256", &self.certificate)];
+        let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
+        let members: Map<String, Value> = members.collect();
+        (!members.is_empty()).then_some(Value::Object(members))
+    }
+
+    pub(crate) fn token_type(&self) -> &'static str {
+        if self.key.is_some() { "DPoP" } else { "Bearer" }
     }
 }
 
@@ -57,19 +128,18 @@ impl AccessToken {
 
     /// The claims of a JWT, and what introspection tells.
     pub(crate) fn claims(&self, shared: &Shared) -> Value {
-        let audience = match self.grant.audience.as_slice() {
-            [one] => json!(one),
-            several => json!(several),
-        };
         let mut claims = json!({
             "iss": shared.settings.issuer,
-            "aud": audience,
+            "aud": self.grant.audience(),
             "sub": self.grant.subject,
             "client_id": self.grant.client_id,
             "scope": self.grant.scope(),
             "iat": shared.clock.unix(self.issued_at),
             "jti": self.id.to_string(),
         });
+        for (name, value) in self.grant.extras(shared) {
+            claims[name] = value;
+        }
         if let Some(expiry) = self.expires_at {
             claims["exp"] = json!(shared.clock.unix_ceil(expiry));
         }
@@ -167,7 +237,7 @@ impl Model {
         };
         let token = match shared.settings.token_format {
             TokenFormat::Opaque => format!("access-{}-{:016x}", access.id, fastrand::u64(..)),
-            TokenFormat::Jwt => shared.key.sign(&access.claims(shared)),
+            TokenFormat::Jwt => self.keys.sign("at+jwt", &access.claims(shared)),
         };
         self.tokens.last.insert(client_id, token.clone());
         self.tokens.access.insert(token.clone(), access);

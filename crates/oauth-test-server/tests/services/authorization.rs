@@ -1,12 +1,11 @@
 use std::time::Duration;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Request;
 use http_body_util::Full;
 use oauth_test_server::{Client, Endpoint, TestServer, TokenFormat};
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::{Value, json};
 
 use super::*;
@@ -105,10 +104,7 @@ async fn jwt_access_tokens_verify_with_the_key_set() {
     point.extend(decode(key["x"].as_str().unwrap()));
     point.extend(decode(key["y"].as_str().unwrap()));
     let (signed, signature) = jwt.rsplit_once('.').unwrap();
-    VerifyingKey::from_sec1_bytes(&point)
-        .unwrap()
-        .verify(signed.as_bytes(), &Signature::from_slice(&decode(signature)).unwrap())
-        .unwrap();
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).verify(signed.as_bytes(), &decode(signature)).unwrap();
 
     let (header, claims) = signed.split_once('.').unwrap();
     let header: Value = serde_json::from_slice(&decode(header)).unwrap();

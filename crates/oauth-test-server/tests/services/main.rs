@@ -3,10 +3,19 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod api;
+mod assertions;
 mod authorization;
+#[cfg(feature = "tls")]
+mod certificates;
+mod challenges;
 mod client_auth;
+mod device;
+mod dpop;
+mod exchange;
 mod faults;
+mod federation;
 mod refresh;
+mod requests;
 
 use std::io;
 

@@ -1,17 +1,21 @@
+mod hooks;
+mod settings;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use crate::authorization;
 use crate::builder::Builder;
+use crate::device;
 use crate::faults::Faults;
 use crate::listen::Sockets;
+use crate::pushed::PUSHED_AUTHORIZATION;
 use crate::record::{Counters, Endpoint, RecordedRequest};
 use crate::service::{Side, TestService};
 use crate::state::Shared;
-use crate::token::Grant;
+#[cfg(feature = "tls")]
+use crate::tls::Authority;
 
 /// An authorization server and the API that it protects.
 ///
@@ -19,7 +23,8 @@ use crate::token::Grant;
 #[derive(Clone, Debug)]
 pub struct TestServer {
     shared: Arc<Shared>,
-    sockets: Option<Arc<Sockets>>,
+    /// Kept for as long as somebody has the server.
+    _sockets: Option<Arc<Sockets>>,
 }
 
 impl TestServer {
@@ -38,7 +43,7 @@ impl TestServer {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, sockets: Option<Arc<Sockets>>) -> Self {
-        Self { shared, sockets }
+        Self { shared, _sockets: sockets }
     }
 
     /// The authorization server as a tower service, with or without sockets.
@@ -74,6 +79,27 @@ impl TestServer {
         self.shared.endpoint_url(authorization::REVOKE)
     }
 
+    /// URL of the device authorization endpoint (RFC 8628).
+    pub fn device_authorization_endpoint(&self) -> String {
+        self.shared.endpoint_url(device::AUTHORIZATION)
+    }
+
+    /// URL of the page where a user types a device's code.
+    pub fn verification_uri(&self) -> String {
+        self.shared.endpoint_url(device::VERIFICATION)
+    }
+
+    /// URL of the pushed authorization request endpoint (RFC 9126).
+    pub fn pushed_authorization_endpoint(&self) -> String {
+        self.shared.endpoint_url(PUSHED_AUTHORIZATION)
+    }
+
+    /// Scheme, host and port where the authorization server asks for a client certificate, if it was
+    /// built with `Builder::mtls`. The paths are those of the issuer.
+    pub fn mtls_origin(&self) -> Option<&str> {
+        self.shared.settings.mtls_origin.as_deref()
+    }
+
     /// URL of the key set that verifies JWT access tokens.
     pub fn jwks_uri(&self) -> String {
         self.shared.endpoint_url(authorization::JWKS)
@@ -89,80 +115,21 @@ impl TestServer {
         format!("{}/{}", self.api_origin(), path.trim_start_matches('/'))
     }
 
-    /// The certificate to trust, if the server was built with `Builder::tls` and started.
+    /// The certificate to trust, if the server was built with `Builder::tls` and started, or has issued
+    /// a client certificate.
     pub fn ca_certificate_pem(&self) -> Option<&str> {
-        self.sockets.as_ref()?.ca_certificate_pem()
-    }
-}
-
-/// Tokens and settings, at run time.
-impl TestServer {
-    /// A refresh token of the user `alice`, as if she had signed in and agreed to these scopes
-    /// (separated by spaces). The client need not be registered for them.
-    pub fn issue_refresh_token(&self, client_id: &str, scope: &str) -> String {
-        let grant = self.grant(client_id, "alice", scope);
-        self.shared.lock().tokens.issue_refresh_token(grant)
+        Some(self.shared.authority.get()?.certificate_pem())
     }
 
-    /// An access token that the API takes, without a request. The counters do not count it.
-    pub fn issue_access_token(&self, client_id: &str, scope: &str) -> String {
-        let grant = self.grant(client_id, client_id, scope);
-        self.shared.lock().issue_access_token(&self.shared, grant)
-    }
-
-    fn grant(&self, client_id: &str, subject: &str, scope: &str) -> Grant {
-        Grant {
-            client_id: client_id.to_owned(),
-            subject: subject.to_owned(),
-            scopes: scope.split_whitespace().map(str::to_owned).collect(),
-            audience: vec![self.shared.settings.api_origin.clone()],
-            family: None,
+    /// The authority of a started server, or one that is made now.
+    #[cfg(feature = "tls")]
+    fn authority(&self) -> io::Result<&Authority> {
+        let authority = &self.shared.authority;
+        if authority.get().is_none() {
+            // If another thread is faster, its authority is the one.
+            authority.set(Authority::generate()?).ok();
         }
-    }
-
-    /// Revokes an access token, or a refresh token and all that came from it.
-    pub fn revoke(&self, token: &str) {
-        self.shared.lock().tokens.revoke(token);
-    }
-
-    /// Revokes every access token; refresh tokens stay good.
-    pub fn revoke_access_tokens(&self) {
-        self.shared.lock().tokens.revoke_access_tokens();
-    }
-
-    /// Revokes every access and refresh token.
-    pub fn revoke_all(&self) {
-        self.shared.lock().tokens.revoke_all();
-    }
-
-    /// Changes a client's secret. An unknown client stays unknown.
-    pub fn set_secret(&self, client_id: &str, secret: impl Into<String>) {
-        if let Some(client) = self.shared.lock().clients.get_mut(client_id) {
-            client.secret = Some(secret.into());
-        }
-    }
-
-    /// Changes how long access tokens live that are issued from now on.
-    pub fn set_token_lifetime(&self, lifetime: Option<Duration>) {
-        self.shared.lock().token_lifetime = lifetime;
-    }
-
-    /// Sets a member of every answer of the token endpoint from now on, such as `refresh_in` or
-    /// another `token_type`; [`Value::Null`] removes it.
-    pub fn set_token_response(&self, name: &str, value: impl Into<Value>) {
-        let mut model = self.shared.lock();
-        model.token_response.insert(name.to_owned(), value.into());
-    }
-
-    /// Sets a member of the metadata, such as a wrong `issuer`; [`Value::Null`] removes it.
-    pub fn set_metadata(&self, name: &str, value: impl Into<Value>) {
-        let mut model = self.shared.lock();
-        model.metadata.insert(name.to_owned(), value.into());
-    }
-
-    /// The metadata that discovery answers.
-    pub fn metadata(&self) -> Map<String, Value> {
-        authorization::metadata(&self.shared)
+        authority.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -191,6 +158,12 @@ impl TestServer {
 
 /// What has happened.
 impl TestServer {
+    /// The time since the Unix epoch by the server's clock, which moves with tokio's: what `iat` and `exp`
+    /// are held against.
+    pub fn unix_time(&self) -> Duration {
+        self.shared.clock.now()
+    }
+
     /// What the server has done so far.
     pub fn counters(&self) -> Counters {
         self.shared.lock().counters
