@@ -15,7 +15,7 @@ mod renewal;
 use std::{fmt, sync::Arc, time::Duration};
 
 use self::renewal::{Need, Shared};
-use crate::{AccessToken, Error, TokenSet, TokenSource, source::AnySource, source_fn};
+use crate::{AccessToken, Error, Rejection, TokenSet, TokenSource, source::AnySource, source_fn};
 
 /// Keeps one access token fresh, for everybody who holds a clone.
 ///
@@ -93,6 +93,11 @@ impl TokenCache {
         self.0.cached()
     }
 
+    /// The token in memory, usable or not; starts nothing.
+    pub(crate) fn held(&self) -> Option<AccessToken> {
+        self.0.held()
+    }
+
     /// Another token than the one that was rejected.
     ///
     /// Renews only if the rejected token is still the current one; if a renewal has brought another meanwhile, that one is
@@ -116,13 +121,34 @@ impl TokenCache {
     ///
     /// As [`renew`](Self::renew).
     pub async fn renew_for(&self, origin: &str, rejected: &AccessToken) -> Result<AccessToken, Error> {
-        self.0.obtain(Need::Instead { of: rejected, origin }).await
+        self.renew_after(&Rejection::new(origin, rejected.clone())).await
+    }
+
+    /// [`renew_for`](Self::renew_for), with what the API said when it rejected the token. A renewal that runs already is
+    /// joined, whatever caused it.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew`](Self::renew).
+    pub async fn renew_after(&self, rejection: &Rejection) -> Result<AccessToken, Error> {
+        self.0.obtain(Need::Instead(rejection)).await
+    }
+
+    /// Whether a renewal heeds the claims of a [`Rejection`].
+    #[must_use]
+    pub fn accepts_claims(&self) -> bool {
+        self.0.accepts_claims()
     }
 
     /// Starts what [`renew_for`](Self::renew_for) waits for, and does not wait: for a request that is not tried again,
     /// so that the next one finds another token.
     pub fn renew_in_background(&self, origin: &str, rejected: &AccessToken) {
-        self.0.start(Need::Instead { of: rejected, origin });
+        self.renew_in_background_after(&Rejection::new(origin, rejected.clone()));
+    }
+
+    /// [`renew_in_background`](Self::renew_in_background), with what the API said when it rejected the token.
+    pub fn renew_in_background_after(&self, rejection: &Rejection) {
+        self.0.start(Need::Instead(rejection));
     }
 
     /// Notes that an origin accepted a token, which ends the waiting that [`renew_for`](Self::renew_for) speaks of. Costs

@@ -1,10 +1,18 @@
 //! A client: who we are at an authorization server.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::ready, sync::Arc};
 
+use tracing::Instrument;
+
+#[cfg(feature = "dpop")]
+use crate::DpopKey;
 use crate::{
-    AuthorizationServer, ClientAuth, Error, Grant, TokenRequest,
-    grant::{ClientCredentials, RefreshToken},
+    AuthorizationServer, ClientAuth, DeviceCode, Error, Form, Grant, SecurityToken, TokenRequest,
+    call::{Call, Reader},
+    dpop::BoundKey,
+    grant::{ClientCredentials, JwtBearer, RefreshToken, TokenExchange},
+    request::within_deadline,
+    retry::Repeat,
 };
 
 /// A client of an authorization server (RFC 6749, section 2): its id, and how it proves it. Cheap to clone; each grant
@@ -16,6 +24,8 @@ struct Inner {
     server: AuthorizationServer,
     id: String,
     auth: ClientAuth,
+    #[cfg(feature = "dpop")]
+    dpop: Option<DpopKey>,
 }
 
 impl TokenClient {
@@ -24,7 +34,21 @@ impl TokenClient {
             return Err(Error::config("the client id is empty or holds a control character"));
         }
         auth.validate(&id)?;
-        Ok(Self(Arc::new(Inner { server, id, auth })))
+        Ok(Self(Arc::new(Inner {
+            server,
+            id,
+            auth,
+            #[cfg(feature = "dpop")]
+            dpop: None,
+        })))
+    }
+
+    /// A client whose tokens are bound to this key (DPoP, RFC 9449). An answer with a bearer token is then refused (T14).
+    #[cfg(feature = "dpop")]
+    #[must_use]
+    pub fn dpop(&self, key: DpopKey) -> Self {
+        let (server, id, auth) = (self.0.server.clone(), self.0.id.clone(), self.0.auth.clone());
+        Self(Arc::new(Inner { server, id, auth, dpop: Some(key) }))
     }
 
     /// The client-credentials grant (RFC 6749, section 4.4): a service that acts for itself.
@@ -32,10 +56,57 @@ impl TokenClient {
         self.grant(ClientCredentials)
     }
 
-    /// The refresh-token grant (RFC 6749, section 6), with rotation in memory. To keep a rotated token, give
-    /// [`grant`](Self::grant) a [`RefreshToken`] that saves it.
-    pub fn refresh_token(&self, refresh_token: impl Into<String>) -> TokenRequest<RefreshToken> {
-        self.grant(RefreshToken::new(refresh_token))
+    /// The refresh-token grant (RFC 6749, section 6), with rotation in memory: from a refresh token, or from the
+    /// [`TokenSet`](crate::TokenSet) that another exchange brought. To keep a rotated token, give [`grant`](Self::grant) a
+    /// [`RefreshToken`] that saves it.
+    pub fn refresh_token(&self, refresh_token: impl Into<RefreshToken>) -> TokenRequest<RefreshToken> {
+        self.grant(refresh_token.into())
+    }
+
+    /// The token-exchange grant (RFC 8693): a token for another one, that is for another service, or says who acts for whom.
+    ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// # use oauth_tokens::{AuthorizationServer, ClientAuth, TokenCache};
+    /// use oauth_tokens::SecurityToken;
+    ///
+    /// # let client = AuthorizationServer::issuer("https://id.example.com")?.client("m2m", ClientAuth::secret_basic("s"))?;
+    /// # let (caller, ourselves) = ("", TokenCache::fixed("t")?);
+    /// # let caller = "accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC";
+    /// // On behalf of our caller: we act, for the one who called us (delegation).
+    /// let tokens = client
+    ///     .token_exchange(SecurityToken::access_token(caller))
+    ///     .actor(ourselves)
+    ///     .audience("https://orders.example.com")
+    ///     .cached()?;
+    /// # let _ = tokens;
+    /// # }
+    /// # Ok::<(), oauth_tokens::Error>(())
+    /// ```
+    pub fn token_exchange(&self, subject: impl Into<SecurityToken>) -> TokenRequest<TokenExchange> {
+        self.grant(TokenExchange::new(subject))
+    }
+
+    /// The JWT-bearer grant (RFC 7523, section 2.1): an assertion for a token. It is a [`Secret`](crate::Secret), or with the
+    /// feature `signing` a `SignedAssertion` of our own.
+    pub fn jwt_bearer(&self, assertion: impl Into<JwtBearer>) -> TokenRequest<JwtBearer> {
+        self.grant(assertion.into())
+    }
+
+    /// The device authorization grant (RFC 8628): the user says yes on another device. Scope, audience, authorization details
+    /// and extra parameters go with the first request, a resource with the polls too.
+    ///
+    /// ```no_run
+    /// # async fn example(client: oauth_tokens::TokenClient) -> Result<(), oauth_tokens::Error> {
+    /// let mut device = client.device_authorization().scope("orders offline_access").begin().await?;
+    /// println!("Open {} and enter {}", device.verification_uri(), device.user_code());
+    /// let tokens = device.cached().await?; // a TokenCache, once the user has said yes
+    /// # let _ = tokens;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn device_authorization(&self) -> TokenRequest<DeviceCode> {
+        TokenRequest::new(self.clone(), DeviceCode)
     }
 
     /// Any grant, one of your own for example.
@@ -53,6 +124,33 @@ impl TokenClient {
     #[must_use]
     pub fn server(&self) -> &AuthorizationServer {
         &self.0.server
+    }
+
+    /// The key for one exchange, and the token that it brings.
+    pub(crate) fn bound_key(&self) -> Option<Arc<BoundKey>> {
+        #[cfg(feature = "dpop")]
+        return self.0.dpop.as_ref().map(DpopKey::current);
+        #[cfg(not(feature = "dpop"))]
+        None
+    }
+
+    /// A number that changes when the credential may have changed, a certificate among them.
+    pub(crate) fn credential_fingerprint(&self) -> Option<u64> {
+        self.0.auth.fingerprint_at(&self.0.server)
+    }
+
+    /// One call at an endpoint besides the token endpoint.
+    pub(crate) async fn call<T>(
+        &self,
+        endpoint: &'static str,
+        request: &str,
+        form: &Form,
+        read: Reader<'_, T>,
+    ) -> Result<T, Error> {
+        let what = format!("the {request} of client {:?} ({}) at {}", self.id(), self.auth().name(), self.server());
+        let call = Call { client: self, endpoint, what: &what, repeat: Repeat::Freely, key: None };
+        let span = tracing::info_span!("oauth.request", server = %self.server(), endpoint, client_id = self.id());
+        within_deadline(&what, call.send(&|| Box::pin(ready(Ok(form.clone()))), read)).instrument(span).await
     }
 
     pub(crate) fn auth(&self) -> &ClientAuth {

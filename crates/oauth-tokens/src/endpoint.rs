@@ -1,22 +1,16 @@
-//! One exchange at a token endpoint: form -> client authentication -> request -> response.
+//! One exchange at a token endpoint, as grants see it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::Full;
 use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     Error, Form, TokenClient, TokenSet,
-    request::EXCHANGE_DEADLINE,
+    call::{Call, FormOf, Reader},
+    dpop::BoundKey,
     response::Answer,
-    retry::{Attempts, Repeat},
-    text::Secrets,
+    retry::Repeat,
 };
-
-/// How long one attempt may take (T3).
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One exchange with an authorization server, as a [`Grant`](crate::Grant) sees it. It displays as what is tried, where,
 /// and by whom.
@@ -25,11 +19,13 @@ pub struct Exchange<'a> {
     grant_type: &'a str,
     /// Scope, resource, audience and extra parameters.
     parameters: &'a Form,
+    /// The key that the token is to be bound to.
+    key: Option<Arc<BoundKey>>,
 }
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(client: &'a TokenClient, grant_type: &'a str, parameters: &'a Form) -> Self {
-        Self { client, grant_type, parameters }
+        Self { client, grant_type, parameters, key: client.bound_key() }
     }
 
     /// Sends the grant's own parameters, with everything else that belongs into the request: at most three attempts, the
@@ -39,7 +35,20 @@ impl<'a> Exchange<'a> {
     ///
     /// Whatever keeps a token from being issued; see [`ErrorKind`](crate::ErrorKind).
     pub async fn send(&self, form: Form) -> Result<TokenSet, Error> {
-        self.send_repeating(form, Repeat::Freely).await
+        self.send_fresh(|| ready(Ok(form.clone()))).await
+    }
+
+    /// Like [`send`](Self::send), with the parameters made anew for each attempt: for an assertion that is good for one use.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and those of the parameters.
+    pub async fn send_fresh<F, Fut>(&self, form: F) -> Result<TokenSet, Error>
+    where
+        F: Fn() -> Fut + Sync,
+        Fut: Future<Output = Result<Form, Error>> + Send,
+    {
+        self.send_repeating(&|| Box::pin(form()), Repeat::Freely).await
     }
 
     /// Like [`send`](Self::send), for a grant that is used up by being redeemed, as a rotating refresh token or a code is:
@@ -50,71 +59,45 @@ impl<'a> Exchange<'a> {
     ///
     /// As [`send`](Self::send).
     pub async fn send_once(&self, form: Form) -> Result<TokenSet, Error> {
-        self.send_repeating(form, Repeat::IfUnsent).await
+        self.send_repeating(&|| Box::pin(ready(Ok(form.clone()))), Repeat::IfUnsent).await
     }
 
-    async fn send_repeating(&self, form: Form, repeat: Repeat) -> Result<TokenSet, Error> {
-        let mut attempts = Attempts::default();
-        let timeout = match repeat {
-            Repeat::Freely => ATTEMPT_TIMEOUT,
-            Repeat::IfUnsent => EXCHANGE_DEADLINE,
-        };
-        loop {
-            match self.attempt(form.clone(), timeout).await {
-                Ok(tokens) => return Ok(tokens),
-                Err(error) => {
-                    // Whatever is not a token endpoint's own word: it may have moved.
-                    if error.oauth().is_none() {
-                        self.client.server().suspect_metadata();
-                    }
-                    tracing::debug!(%error, "a token request failed");
-                    attempts.another(error, repeat).await?;
-                }
-            }
-        }
+    async fn send_repeating(&self, form: FormOf<'_>, repeat: Repeat) -> Result<TokenSet, Error> {
+        self.send_read(form, repeat, &|answer: &Answer<'_>| self.tokens(answer)).await
     }
 
-    async fn attempt(&self, form: Form, timeout: Duration) -> Result<TokenSet, Error> {
-        let server = self.client.server();
-        let url = server.find_token_endpoint().await?;
-        let mut secrets = Secrets::default();
-        let mut full = Form::new().with("grant_type", self.grant_type);
-        secrets.add_query(url.uri().query());
-        for (_, value) in form.iter().chain(self.parameters.iter().filter(|(name, _)| !is_public(name))) {
-            secrets.add(value);
-        }
-        full.merge(form)?;
-        full.merge(self.parameters.clone())?;
-        let mut headers = HeaderMap::new();
-        self.client.auth().apply(self.client.id(), &mut full, &mut headers, &mut secrets).await?;
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    /// The tokens in an answer, bound to the exchange's key if it has one.
+    pub(crate) fn tokens(&self, answer: &Answer<'_>) -> Result<TokenSet, Error> {
+        answer.tokens(self.key.as_ref())
+    }
 
-        let mut request = Request::new(Full::new(Bytes::from(full.encoded())));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.uri().clone();
-        *request.headers_mut() = headers;
-        let what = match url.to_string() {
-            known if known == server.to_string() => self.to_string(),
-            discovered => format!("{self}, sent to {discovered},"),
+    /// Sends, and reads the answer in the grant's own way.
+    pub(crate) async fn send_read<T>(&self, form: FormOf<'_>, repeat: Repeat, read: Reader<'_, T>) -> Result<T, Error> {
+        let what = self.to_string();
+        let key = self.key.as_deref();
+        let call = Call { client: self.client, endpoint: "token_endpoint", what: &what, repeat, key };
+        let full: FormOf<'_> = &|| {
+            Box::pin(async {
+                let mut full = Form::new().with("grant_type", self.grant_type);
+                full.merge(form().await?)?;
+                full.merge(self.parameters.clone())?;
+                Ok(full)
+            })
         };
-        let response = server.http().send(&url, request, &what, timeout).await?;
-        Answer {
-            what: &what,
-            status: response.status(),
-            headers: response.headers(),
-            body: response.body(),
-            secrets: &secrets,
-            clock: server.clock(),
-        }
-        .tokens()
+        // Boxed, so that the futures above it stay small: callers nest them.
+        Box::pin(call.send(full, read)).await
+    }
+
+    pub(crate) fn client(&self) -> &TokenClient {
+        self.client
     }
 
     /// The span and the closing event of an exchange: who asked whom for what, how it ended and how long it took.
-    pub(crate) async fn traced(
+    pub(crate) async fn traced<T>(
         &self,
-        exchange: impl Future<Output = Result<TokenSet, Error>>,
-    ) -> Result<TokenSet, Error> {
+        exchange: impl Future<Output = Result<T, Error>>,
+        expires_in: impl Fn(&T) -> Option<Duration>,
+    ) -> Result<T, Error> {
         let span = tracing::info_span!(
             "oauth.exchange",
             server = %self.client.server(),
@@ -127,15 +110,17 @@ impl<'a> Exchange<'a> {
         let began = clock.now();
         async {
             let result = exchange.await;
-            let duration_ms = u64::try_from(clock.now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
+            let duration_ms =
+                u64::try_from(clock.now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
             let outcome = match &result {
                 Ok(_) => "issued".to_owned(),
                 Err(error) => error.oauth().map_or_else(|| format!("{:?}", error.kind()), |oauth| oauth.code.clone()),
             };
             Span::current().record("outcome", &outcome).record("duration_ms", duration_ms);
             match &result {
-                Ok(tokens) => {
-                    tracing::debug!(outcome, duration_ms, expires_in = ?tokens.expires_in, "the token exchange succeeded");
+                Ok(answer) => {
+                    let expires_in = expires_in(answer);
+                    tracing::debug!(outcome, duration_ms, ?expires_in, "the token exchange succeeded");
                 }
                 Err(error) => tracing::debug!(outcome, duration_ms, %error, "the token exchange failed"),
             }
@@ -144,11 +129,6 @@ impl<'a> Exchange<'a> {
         .instrument(span)
         .await
     }
-}
-
-/// What a server may repeat in its errors, and should: it names what is wrong. Extra parameters may be keys.
-fn is_public(parameter: &str) -> bool {
-    matches!(parameter, "scope" | "resource" | "audience")
 }
 
 impl fmt::Display for Exchange<'_> {

@@ -39,6 +39,8 @@ struct Inner {
     unsent: bool,
     /// A source of the caller's own says that waiting does not cure it.
     permanent: bool,
+    /// The answer came with another nonce than the proof held.
+    nonce: Option<String>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -47,7 +49,7 @@ struct Inner {
 pub enum ErrorKind {
     /// Something given by the caller cannot work: a bad URL, an empty client id, a parameter that the protocol owns.
     Config,
-    /// The client's secret could not be read (T15).
+    /// The client's secret, key, assertion or certificate could not be read, or a signer failed (T15).
     Credential,
     /// The authorization server could not be reached, or the connection broke.
     Transport,
@@ -69,6 +71,14 @@ pub enum ErrorKind {
     SameToken,
     /// No renewal now: renewing did not cure earlier rejections (F10), or their budget is spent (F11).
     Held,
+    /// A protected resource's metadata speak for another resource (RFC 9728, section 3.3).
+    ResourceMismatch,
+    /// A protected resource names no authorization server that is allowed (RFC 9728, section 7.6).
+    ServerNotAllowed,
+    /// The user said no (RFC 8628, section 3.5).
+    AccessDenied,
+    /// The user did not answer in time (RFC 8628, section 3.5).
+    DeviceCodeExpired,
     /// A [`TokenSource`](crate::TokenSource) or a [`Grant`](crate::Grant) of the caller's own failed.
     Source,
     /// There is no tokio runtime (with its timer) to run the exchange on.
@@ -136,6 +146,7 @@ impl Error {
             rotated: None,
             unsent: false,
             permanent: false,
+            nonce: None,
         }))
     }
 
@@ -175,6 +186,10 @@ impl Error {
         self.with(|inner| inner.status = Some(status))
     }
 
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        self.with(|inner| inner.kind = kind)
+    }
+
     pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
         self.with(|inner| inner.oauth = Some(oauth))
     }
@@ -185,6 +200,16 @@ impl Error {
 
     pub(crate) fn with_unsent(self, unsent: bool) -> Self {
         self.with(|inner| inner.unsent = unsent)
+    }
+
+    pub(crate) fn with_nonce(self, nonce: Option<String>) -> Self {
+        self.with(|inner| inner.nonce = nonce)
+    }
+
+    /// The nonce with which the same request may succeed (RFC 9449, section 8).
+    pub(crate) fn asked_nonce(&self) -> Option<&str> {
+        let asks = self.oauth().is_some_and(|oauth| oauth.code == "use_dpop_nonce");
+        self.0.nonce.as_deref().filter(|_| asks)
     }
 
     pub(crate) fn is_unsent(&self) -> bool {
@@ -217,6 +242,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match (&self.0.oauth, self.0.kind) {
             (_, ErrorKind::Config | ErrorKind::NoRuntime) => false,
+            (_, ErrorKind::AccessDenied | ErrorKind::DeviceCodeExpired) => false,
             _ if self.0.permanent => false,
             (Some(oauth), _) => !oauth.is_permanent(),
             (None, _) => true,

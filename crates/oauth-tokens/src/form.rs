@@ -15,7 +15,8 @@ pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// The parameters of a token request, in order. Values may be secrets: they are not shown, and zeroed when dropped.
+/// The parameters of a request to an authorization server, in order. Values may be secrets: they are not shown, and zeroed
+/// when dropped.
 ///
 /// ```
 /// let form = oauth_tokens::Form::new().with("assertion", "eyJ…");
@@ -43,6 +44,13 @@ impl Form {
         self.0.push((name.into(), Zeroizing::new(value.into())));
     }
 
+    /// Adds a parameter, if there is none of this name yet.
+    pub(crate) fn push_once(&mut self, name: &'static str, value: impl Into<String>) {
+        if !self.contains(name) {
+            self.push(name, value);
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
     }
@@ -54,10 +62,10 @@ impl Form {
     /// Takes over the parameters of another form, but none that is there already, and none that is the client's (T4, T9).
     pub(crate) fn merge(&mut self, other: Self) -> Result<(), Error> {
         for (name, value) in other.0 {
-            let repeated = self.contains(&name) && name != "resource";
+            let repeated = self.contains(&name) && !matches!(name.as_ref(), "resource" | "audience");
             if repeated || is_clients_own(&name) {
                 return Err(Error::config(format!(
-                    "the token request's parameter `{name}` is set by the protocol or set twice; remove it from the grant"
+                    "the parameter `{name}` is set by the protocol or set twice; remove it from the grant or the form"
                 )));
             }
             self.0.push((name, value));
@@ -101,6 +109,7 @@ pub(crate) fn is_protocols_own(name: &str) -> bool {
                 | "actor_token"
                 | "actor_token_type"
                 | "requested_token_type"
+                | "authorization_details"
                 | "device_code"
                 | "auth_req_id"
         )

@@ -18,7 +18,14 @@ use tower_service::Service;
 use crate::{BoxError, Error, ErrorKind, endpoint_url::EndpointUrl};
 
 #[cfg(feature = "reqwest")]
+mod builder;
+#[cfg(feature = "reqwest")]
+mod identity;
+#[cfg(feature = "reqwest")]
 mod reqwest;
+
+#[cfg(feature = "reqwest")]
+pub use self::builder::HttpClientBuilder;
 
 /// The most that is read of a response, after decompression (T3).
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -26,8 +33,10 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Sends requests to authorization servers over a tower service that you choose, type-erased and cheap to clone.
 ///
 /// With the feature `reqwest` (on by default) there is one ready: rustls with the system's roots, redirects off, connect
-/// timeout 2 s, no proxy for loopback. With a service of your own, your timeouts, proxies, tracing and
-/// client certificates apply. It must not follow redirects: they would carry the client's secret on (T2).
+/// timeout 2 s, no proxy for loopback. `HttpClient::builder` gives it root certificates and a certificate of the client's.
+///
+/// With a service of your own, your timeouts, proxies, tracing and client certificates apply. It must not follow
+/// redirects: they would carry the client's secret on (T2).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -66,6 +75,16 @@ pub struct HttpClient {
 /// One request, one whole response.
 trait Exchange: Send + Sync {
     fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>>;
+
+    /// Whether it shows a certificate of the client's, where that is known.
+    fn has_identity(&self) -> Option<bool> {
+        None
+    }
+
+    /// A number that changes when that certificate may have changed; none if that cannot be known cheaply.
+    fn identity_fingerprint(&self) -> Option<u64> {
+        None
+    }
 }
 
 type Sent = Result<Response<Bytes>, SendError>;
@@ -73,6 +92,9 @@ type Sent = Result<Response<Bytes>, SendError>;
 /// Why there is no whole response.
 enum SendError {
     TooLarge,
+    /// The client's certificate or its key cannot be used.
+    #[cfg(feature = "reqwest")]
+    Identity(Error),
     /// Before anything reached the server.
     Unsent(BoxError),
     Failed(BoxError),
@@ -93,6 +115,16 @@ impl HttpClient {
         Self { service: Arc::new(Tower(Mutex::new(service))), pins_localhost: false }
     }
 
+    /// Whether it shows a certificate of the client's to servers, where that is known.
+    pub(crate) fn has_identity(&self) -> Option<bool> {
+        self.service.has_identity()
+    }
+
+    /// A number that changes when that certificate may have changed; none if that cannot be known cheaply.
+    pub(crate) fn identity_fingerprint(&self) -> Option<u64> {
+        self.service.identity_fingerprint()
+    }
+
     /// Sends, and reads the whole response within the cap.
     pub(crate) async fn send(
         &self,
@@ -110,6 +142,12 @@ impl HttpClient {
                     ErrorKind::UnexpectedResponse,
                     format!("{what} was answered with more than 1 MiB; check the URL"),
                 ),
+                #[cfg(feature = "reqwest")]
+                SendError::Identity(cause) => {
+                    let message =
+                        format!("{what} was not sent: the client's certificate cannot be used; see the error's source");
+                    Error::new(ErrorKind::Credential, message).caused_by(cause).with_unsent(true)
+                }
                 SendError::Unsent(cause) => {
                     Error::new(ErrorKind::Transport, failure(what, &cause)).caused_by(cause).with_unsent(true)
                 }
@@ -139,9 +177,12 @@ fn failure(what: &str, cause: &BoxError) -> String {
     }
     let deepest = deepest.to_string().to_ascii_lowercase();
     let proxy = ["tunnel", "proxy"].iter().any(|word| chain.contains(word));
+    let alert = deepest.contains("fatal alert");
     let certificate = ["certificate", "unknownissuer", "tls"].iter().any(|word| deepest.contains(word));
     let hint = if proxy {
         "the proxy that the environment or the client's settings name could not be reached, or refused"
+    } else if alert {
+        "the server broke the TLS handshake off: it may want a certificate of the client's, or not take the one it got"
     } else if certificate {
         "the server's certificate was not accepted; for a development certificate, give its root to \
          HttpClient::with_root_certificates"

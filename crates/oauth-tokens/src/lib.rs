@@ -26,7 +26,7 @@
 //!
 //! [`AuthorizationServer`] (where) → [`TokenClient`] and [`ClientAuth`] (who) → a [`Grant`] in a [`TokenRequest`] (what)
 //! → [`TokenCache`] (keeps it). The cache takes any [`TokenSource`]: a [`TokenRequest`], a [`TokenFile`] that somebody
-//! else keeps fresh, or one of your own.
+//! else keeps fresh, a [`ProtectedResource`] that says itself which servers it trusts, or one of your own.
 //!
 //! # Refresh token
 //!
@@ -40,30 +40,91 @@
 //! # Ok::<(), oauth_tokens::Error>(())
 //! ```
 //!
+//! # On behalf of a caller: token exchange
+//!
+//! ```
+//! # #[cfg(feature = "reqwest")] {
+//! # use oauth_tokens::{AuthorizationServer, ClientAuth, SecurityToken};
+//! # let client = AuthorizationServer::issuer("https://id.example.com")?.client("orders", ClientAuth::secret_basic("s"))?;
+//! # let caller = "accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC";
+//! let tokens = client.token_exchange(SecurityToken::access_token(caller)).scope("stock.read").cached()?;
+//! # let _ = tokens;
+//! # }
+//! # Ok::<(), oauth_tokens::Error>(())
+//! ```
+//!
+//! # By an assertion: JWT bearer
+//!
+//! ```
+//! # #[cfg(feature = "reqwest")] {
+//! # use oauth_tokens::{AuthorizationServer, ClientAuth, Secret};
+//! # let client = AuthorizationServer::issuer("https://id.example.com")?.client("app", ClientAuth::omitted())?;
+//! let tokens = client.jwt_bearer(Secret::file("/var/run/secrets/tokens/partner")).cached()?;
+//! # let _ = tokens;
+//! # }
+//! # Ok::<(), oauth_tokens::Error>(())
+//! ```
+//!
+//! # By a user at another device: device authorization
+//!
+//! ```no_run
+//! # async fn example(client: oauth_tokens::TokenClient) -> Result<(), oauth_tokens::Error> {
+//! let mut device = client.device_authorization().scope("orders offline_access").begin().await?;
+//! println!("Open {} and enter {}", device.verification_uri(), device.user_code());
+//! let tokens = device.cached().await?;
+//! # let _ = tokens;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Besides tokens
+//!
+//! A client can also [revoke](TokenClient::revoke) a token, ask [what one is](TokenClient::introspect), and
+//! [hand in an authorization request](TokenClient::push_authorization_request); a server's public keys are at
+//! [`AuthorizationServer::jwks`].
+//!
 //! # Features
 //!
 //! | feature | default | what |
 //! |---|---|---|
 //! | `reqwest` | yes | the default [`HttpClient`]: reqwest with rustls, redirects off |
+//! | `signing` | no | keys and signatures over aws-lc-rs: [`SigningKey`], [`Signer`], and client authentication by signed assertions |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
 
 mod cache;
+mod call;
 mod client;
 mod client_auth;
 mod clock;
+mod device;
 mod discovery;
+mod document;
+#[cfg(feature = "dpop")]
+mod dpop;
+#[cfg(not(feature = "dpop"))]
+#[path = "no_dpop.rs"]
+mod dpop;
 mod endpoint;
 mod endpoint_url;
 mod error;
 mod form;
 mod grant;
 mod http_client;
+mod introspection;
 mod json;
+mod jwks;
+#[cfg(feature = "signing")]
+mod jws;
+mod protected_resource;
+mod pushed_request;
 mod request;
 mod response;
 mod retry;
+mod revocation;
 mod secret;
 mod server;
+#[cfg(feature = "signing")]
+mod signer;
 mod source;
 mod text;
 mod timer;
@@ -72,16 +133,34 @@ mod token_file;
 
 pub use cache::{TokenCache, TokenStatus};
 pub use client::TokenClient;
+#[cfg(feature = "signing")]
+pub use client_auth::ClientAssertion;
 pub use client_auth::ClientAuth;
+pub use device::{DeviceAuthorization, DeviceCode};
 pub use discovery::Metadata;
+#[cfg(feature = "dpop")]
+pub use dpop::DpopKey;
 pub use endpoint::Exchange;
 pub use error::{BoxError, Error, ErrorKind, OAuthError};
 pub use form::Form;
-pub use grant::{ClientCredentials, Grant, RefreshToken};
+#[cfg(feature = "signing")]
+pub use grant::SignedAssertion;
+pub use grant::{
+    ClientCredentials, Grant, IssuedToken, JwtBearer, RefreshToken, SecurityToken, TokenExchange, TokenType,
+};
 pub use http_client::HttpClient;
+#[cfg(feature = "reqwest")]
+pub use http_client::HttpClientBuilder;
+pub use introspection::{Introspection, IntrospectionRequest};
+pub use jwks::{Jwk, JwkSet};
+pub use protected_resource::ProtectedResource;
+pub use pushed_request::PushedRequest;
 pub use request::TokenRequest;
+pub use revocation::{Revocation, TokenHint};
 pub use secret::Secret;
 pub use server::{AuthorizationServer, AuthorizationServerBuilder};
-pub use source::{SourceFn, TokenSource, source_fn};
-pub use token::{AccessToken, TokenSet};
+#[cfg(feature = "signing")]
+pub use signer::{Algorithm, KeySource, PublicJwk, Signer, SigningKey, SigningKeyFile};
+pub use source::{Rejection, SourceFn, TokenSource, source_fn};
+pub use token::{AccessToken, Proof, TokenSet};
 pub use token_file::TokenFile;

@@ -39,6 +39,8 @@ pub(crate) enum Repeat {
     Freely,
     /// Only if nothing was sent, or taken in.
     IfUnsent,
+    /// Not even then: whoever asks has a rhythm of its own.
+    Never,
 }
 
 /// Counts the attempts of one exchange, and pauses between them with full jitter.
@@ -53,7 +55,11 @@ impl Attempts {
         self.made += 1;
         // A server that is not in service has taken nothing in.
         let untaken = error.is_unsent() || error.status() == Some(StatusCode::SERVICE_UNAVAILABLE);
-        let allowed = repeat == Repeat::Freely || untaken;
+        let allowed = match repeat {
+            Repeat::Freely => true,
+            Repeat::IfUnsent => untaken,
+            Repeat::Never => false,
+        };
         if self.made == MAX_ATTEMPTS || !allowed || !is_worth_another(&error) {
             return Err(error);
         }

@@ -63,34 +63,40 @@ impl Secret {
         Self(Kind::Function(Arc::new(move || Box::pin(function()))))
     }
 
-    /// What can be known to be wrong without reading it.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    /// What can be known to be wrong without reading it; `what` names it in messages.
+    pub(crate) fn validate(&self, what: &str) -> Result<(), Error> {
         match &self.0 {
-            Kind::Value(value) => check(value).map_err(|why| Error::config(format!("the client secret {why}"))),
+            Kind::Value(value) => check(value).map_err(|why| Error::config(format!("the {what} {why}"))),
             Kind::File(path) if path.as_os_str().is_empty() => {
-                Err(Error::config("the client secret's file has an empty path"))
+                Err(Error::config(format!("the {what}'s file has an empty path")))
             }
             Kind::File(_) | Kind::Function(_) => Ok(()),
         }
     }
 
-    pub(crate) async fn read(&self) -> Result<Zeroizing<String>, Error> {
+    pub(crate) async fn read(&self, what: &'static str) -> Result<Zeroizing<String>, Error> {
         let (value, origin) = match &self.0 {
             Kind::Value(value) => return Ok(Zeroizing::clone(value)),
-            Kind::File(path) => {
-                (read_file(path.to_path_buf(), "client secret").await?, format!("the file {}", path.display()))
-            }
+            Kind::File(path) => (read_file(path.to_path_buf(), what).await?, format!("the file {}", path.display())),
             Kind::Function(function) => {
                 let read = function().await.map_err(|cause| {
-                    let message = "the function that gets the client secret failed; see the error's source";
+                    let message = format!("the function that gets the {what} failed; see the error's source");
                     Error::new(ErrorKind::Credential, message).caused_by(cause)
                 })?;
                 (Zeroizing::new(read), "the function that gets it".to_owned())
             }
         };
-        check(&value)
-            .map_err(|why| Error::new(ErrorKind::Credential, format!("the client secret from {origin} {why}")))?;
+        check(&value).map_err(|why| Error::new(ErrorKind::Credential, format!("the {what} from {origin} {why}")))?;
         Ok(value)
+    }
+
+    /// The secret, where it is a value.
+    #[cfg(feature = "signing")]
+    pub(crate) fn value(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Value(value) => Some(value),
+            Kind::File(_) | Kind::Function(_) => None,
+        }
     }
 
     /// A number that changes when the secret may have changed; none if that cannot be known cheaply.
@@ -125,7 +131,7 @@ pub(crate) async fn read_file(path: PathBuf, what: &'static str) -> Result<Zeroi
     }
 }
 
-fn read_capped(path: &Path) -> std::io::Result<Zeroizing<String>> {
+pub(crate) fn read_capped(path: &Path) -> std::io::Result<Zeroizing<String>> {
     use std::io::{Error, ErrorKind, Read};
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {

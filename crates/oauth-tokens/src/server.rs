@@ -1,12 +1,13 @@
 //! An authorization server: where its endpoints are. The entrance to this crate.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
-    ClientAuth, Error, HttpClient, Metadata, TokenClient,
+    ClientAuth, Error, ErrorKind, HttpClient, Metadata, TokenClient,
     clock::Clock,
     discovery::{Discovery, Issuer},
     endpoint_url::{EndpointUrl, PlainHttp},
+    jwks::JwkCache,
 };
 
 /// An authorization server, known by its issuer or by its token endpoint. Making one does no I/O; clones, and all clients
@@ -29,12 +30,17 @@ struct Inner {
     http: HttpClient,
     clock: Clock,
     place: Place,
+    /// Endpoints that are where the caller says, whatever the metadata say.
+    overrides: BTreeMap<String, EndpointUrl>,
+    jwks: JwkCache,
 }
 
 enum Place {
     TokenEndpoint(EndpointUrl),
-    Issuer { discovery: Box<Discovery>, token_endpoint: Option<EndpointUrl> },
+    Issuer(Box<Discovery>),
 }
+
+const TOKEN_ENDPOINT: &str = "token_endpoint";
 
 impl AuthorizationServer {
     /// A server by its issuer, over the default HTTP client. Its endpoints are discovered on first use (OpenID Connect
@@ -42,7 +48,7 @@ impl AuthorizationServer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the issuer is not an https URL (or http to loopback).
+    /// [`ErrorKind::Config`] when the issuer is not an https URL (or http to loopback).
     #[cfg(feature = "reqwest")]
     pub fn issuer(issuer: &str) -> Result<Self, Error> {
         Self::via(HttpClient::reqwest()).issuer(issuer)
@@ -52,7 +58,7 @@ impl AuthorizationServer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when it is not an https URL (or http to loopback).
+    /// [`ErrorKind::Config`] when it is not an https URL (or http to loopback).
     #[cfg(feature = "reqwest")]
     pub fn token_endpoint(url: &str) -> Result<Self, Error> {
         Self::via(HttpClient::reqwest()).token_endpoint(url)
@@ -65,7 +71,7 @@ impl AuthorizationServer {
             http,
             plain_http: PlainHttp::LoopbackOnly,
             metadata_issuer: None,
-            token_endpoint: None,
+            overrides: Vec::new(),
         }
     }
 
@@ -73,8 +79,12 @@ impl AuthorizationServer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the id or the secret is empty or holds control characters.
-    pub fn client(&self, client_id: impl Into<String>, auth: ClientAuth) -> Result<TokenClient, Error> {
+    /// [`ErrorKind::Config`] when the id or the secret is empty or holds control characters, or
+    /// when the client's authentication cannot work here: a certificate is needed and the HTTP client has none, or it
+    /// cannot be known for whom an assertion is.
+    pub fn client(&self, client_id: impl Into<String>, auth: impl Into<ClientAuth>) -> Result<TokenClient, Error> {
+        let auth = auth.into();
+        auth.validate_at(self)?;
         TokenClient::new(self.clone(), client_id.into(), auth)
     }
 
@@ -83,28 +93,50 @@ impl AuthorizationServer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::MissingEndpoint`](crate::ErrorKind::MissingEndpoint) for a server that was given by its token
+    /// [`ErrorKind::MissingEndpoint`] for a server that was given by its token
     /// endpoint; else whatever keeps the metadata from being read.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, Error> {
         match &self.0.place {
-            Place::Issuer { discovery, .. } => discovery.metadata(&self.0.http, &self.0.clock).await,
+            Place::Issuer(discovery) => discovery.metadata(&self.0.http, &self.0.clock).await,
             Place::TokenEndpoint(url) => Err(Error::new(
-                crate::ErrorKind::MissingEndpoint,
+                ErrorKind::MissingEndpoint,
                 format!("the server with the token endpoint {url} was given without an issuer, so it has no metadata"),
             )),
         }
     }
 
-    pub(crate) async fn find_token_endpoint(&self) -> Result<EndpointUrl, Error> {
+    /// An endpoint by its name in the metadata, for a client that authenticates like this.
+    pub(crate) async fn find_endpoint(&self, name: &str, auth: &ClientAuth) -> Result<EndpointUrl, Error> {
+        if let Some(url) = self.0.overrides.get(name) {
+            return Ok(url.clone());
+        }
         match &self.0.place {
-            Place::TokenEndpoint(url) | Place::Issuer { token_endpoint: Some(url), .. } => Ok(url.clone()),
-            Place::Issuer { .. } => self.metadata().await?.checked_endpoint("token_endpoint"),
+            Place::TokenEndpoint(url) if name == TOKEN_ENDPOINT => Ok(url.clone()),
+            Place::TokenEndpoint(url) => Err(Error::new(
+                ErrorKind::MissingEndpoint,
+                format!(
+                    "the server with the token endpoint {url} was given without an issuer, so nothing names its `{name}`: \
+                     give the issuer, or AuthorizationServerBuilder::override_endpoint"
+                ),
+            )),
+            Place::Issuer(_) => {
+                let with_certificate = auth.is_tls() || self.0.http.has_identity() == Some(true);
+                self.metadata().await?.checked_endpoint(name, with_certificate)
+            }
+        }
+    }
+
+    /// The issuer that the server was given by, as its metadata must spell it.
+    pub(crate) fn expected_issuer(&self) -> Option<&str> {
+        match &self.0.place {
+            Place::TokenEndpoint(_) => None,
+            Place::Issuer(discovery) => Some(discovery.expected_issuer()),
         }
     }
 
     /// The endpoint that metadata named did not answer as one should: it may have moved.
     pub(crate) fn suspect_metadata(&self) {
-        if let Place::Issuer { discovery, token_endpoint: None } = &self.0.place {
+        if let (Place::Issuer(discovery), None) = (&self.0.place, self.0.overrides.get(TOKEN_ENDPOINT)) {
             discovery.suspect(&self.0.clock);
         }
     }
@@ -116,13 +148,17 @@ impl AuthorizationServer {
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
+
+    pub(crate) fn jwk_cache(&self) -> &JwkCache {
+        &self.0.jwks
+    }
 }
 
 impl fmt::Display for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.place {
             Place::TokenEndpoint(url) => write!(f, "{url}"),
-            Place::Issuer { discovery, .. } => write!(f, "{}", discovery.issuer()),
+            Place::Issuer(discovery) => write!(f, "{}", discovery.issuer()),
         }
     }
 }
@@ -140,14 +176,21 @@ pub struct AuthorizationServerBuilder {
     http: HttpClient,
     plain_http: PlainHttp,
     metadata_issuer: Option<String>,
-    token_endpoint: Option<String>,
+    overrides: Vec<(String, String)>,
 }
 
 impl AuthorizationServerBuilder {
     /// Uses this token endpoint instead of the one that the metadata names: for clusters that reach the server by
     /// another name than the world does. It may be http to loopback even where the issuer is https (D5).
-    pub fn override_token_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.token_endpoint = Some(url.into());
+    pub fn override_token_endpoint(self, url: impl Into<String>) -> Self {
+        self.override_endpoint(TOKEN_ENDPOINT, url)
+    }
+
+    /// Uses this URL for the endpoint of this name (RFC 8414, section 2), `revocation_endpoint` or `jwks_uri` for example,
+    /// instead of the one that the metadata names, and for a server that is given by its token endpoint. The rest as for
+    /// [`override_token_endpoint`](Self::override_token_endpoint).
+    pub fn override_endpoint(mut self, name: impl Into<String>, url: impl Into<String>) -> Self {
+        self.overrides.push((name.into(), url.into()));
         self
     }
 
@@ -169,7 +212,7 @@ impl AuthorizationServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a URL is not https (or http to loopback).
+    /// [`ErrorKind::Config`] when a URL is not https (or http to loopback).
     pub fn issuer(self, issuer: &str) -> Result<AuthorizationServer, Error> {
         let url = self.checked(issuer, "issuer")?;
         if url.uri().query().is_some() {
@@ -178,27 +221,24 @@ impl AuthorizationServerBuilder {
         if self.metadata_issuer.as_ref().is_some_and(|issuer| issuer.contains('@')) {
             return Err(Error::config("the accepted issuer cannot be used: it holds a user name or a password"));
         }
-        let token_endpoint = match &self.token_endpoint {
-            Some(endpoint) => Some(self.checked(endpoint, "token endpoint")?),
-            None => None,
-        };
         let issuer = Issuer::new(url, self.metadata_issuer.clone(), self.plain_http);
-        Ok(self.build(Place::Issuer { discovery: Box::new(Discovery::new(issuer)), token_endpoint }))
+        self.build(Place::Issuer(Box::new(Discovery::new(issuer))))
     }
 
     /// The server with this token endpoint; nothing is discovered.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the URL is not https (or http to loopback).
+    /// [`ErrorKind::Config`] when the URL is not https (or http to loopback).
     pub fn token_endpoint(self, url: &str) -> Result<AuthorizationServer, Error> {
         let url = self.checked(url, "token endpoint")?;
-        if self.token_endpoint.is_some() || self.metadata_issuer.is_some() {
+        let overridden = self.overrides.iter().any(|(name, _)| name == TOKEN_ENDPOINT);
+        if overridden || self.metadata_issuer.is_some() {
             let message = "settings of discovery change nothing for a server that is given by its token endpoint: give its \
                            issuer, or leave them out";
             return Err(Error::config(message));
         }
-        Ok(self.build(Place::TokenEndpoint(url)))
+        self.build(Place::TokenEndpoint(url))
     }
 
     fn checked(&self, url: &str, what: &str) -> Result<EndpointUrl, Error> {
@@ -207,8 +247,16 @@ impl AuthorizationServerBuilder {
             .map_err(|why| Error::config(format!("the {what}'s URL cannot be used: {why}")))
     }
 
-    fn build(self, place: Place) -> AuthorizationServer {
-        AuthorizationServer(Arc::new(Inner { http: self.http, clock: Clock::new(), place }))
+    fn build(self, place: Place) -> Result<AuthorizationServer, Error> {
+        let checked = |(name, url): &(String, String)| Ok((name.clone(), self.checked(url, &name.replace('_', " "))?));
+        let overrides = self.overrides.iter().map(checked).collect::<Result<_, Error>>()?;
+        Ok(AuthorizationServer(Arc::new(Inner {
+            http: self.http,
+            clock: Clock::new(),
+            place,
+            overrides,
+            jwks: JwkCache::default(),
+        })))
     }
 }
 
@@ -218,7 +266,7 @@ impl fmt::Debug for AuthorizationServerBuilder {
         f.debug_struct("AuthorizationServerBuilder")
             .field("plain_http", &self.plain_http)
             .field("accepts_other_issuer", &self.metadata_issuer.is_some())
-            .field("overrides_token_endpoint", &self.token_endpoint.is_some())
+            .field("overrides", &self.overrides.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

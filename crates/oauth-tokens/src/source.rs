@@ -2,7 +2,15 @@
 
 use std::{fmt, pin::Pin};
 
-use crate::{Error, TokenSet};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
+
+use crate::{AccessToken, Error, TokenSet, json::Object};
+
+/// The most that is taken of one value of a challenge (R14).
+const MAX_CHALLENGE_BYTES: usize = 4096;
 
 /// Something that gets a new token each time it is asked: a [`TokenRequest`](crate::TokenRequest), a
 /// [`TokenFile`](crate::TokenFile), or one of your own. A [`TokenCache`](crate::TokenCache) over it does the rest.
@@ -34,10 +42,79 @@ pub trait TokenSource: Send + Sync + 'static {
     /// Why there is none; [`Error::source_failed`] makes one from a message of your own.
     fn fetch(&self) -> impl Future<Output = Result<TokenSet, Error>> + Send;
 
+    /// Gets a new token after an API rejected one: with what the API asked for, past a cache of the source's own.
+    /// Default: [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch`](Self::fetch).
+    fn fetch_after(&self, rejection: &Rejection) -> impl Future<Output = Result<TokenSet, Error>> + Send {
+        let _ = rejection;
+        self.fetch()
+    }
+
+    /// Whether [`fetch_after`](Self::fetch_after) heeds the [`claims`](Rejection::claims) that an API asks for; if not, such a
+    /// rejection renews nothing. Default: no (R14).
+    fn accepts_claims(&self) -> bool {
+        false
+    }
+
     /// A number that changes when the credential behind this source may have changed, if that can be known without
     /// blocking for long. After a permanent error, a change ends the waiting for the next attempt. Default: none.
     fn credential_fingerprint(&self) -> Option<u64> {
         None
+    }
+}
+
+/// That an API rejected a token, and what it said of the next one.
+///
+/// What it said comes from the API, within limits (R14), but not from anybody else who vouches for it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// The token.
+    pub token: AccessToken,
+    /// The origin that rejected it.
+    pub origin: String,
+    /// The claims that the next token is to hold: JSON, decoded, at most 4 KiB (OpenID Connect Core, section 5.5; Entra's
+    /// continuous access evaluation).
+    pub claims: Option<String>,
+    /// Where the API's metadata are: a URL (RFC 9728, section 5.1), at most 4 KiB.
+    pub resource_metadata: Option<String>,
+}
+
+impl Rejection {
+    /// That this origin rejected this token, and said no more.
+    #[must_use]
+    pub fn new(origin: impl Into<String>, token: AccessToken) -> Self {
+        Self { token, origin: origin.into(), claims: None, resource_metadata: None }
+    }
+
+    /// Takes over the `claims` of a challenge: base64 of a JSON object, at most 4 KiB. False: they are none, and not taken.
+    pub fn set_claims(&mut self, encoded: &str) -> bool {
+        let claims = (encoded.len() <= MAX_CHALLENGE_BYTES).then(|| decoded(encoded.trim_end_matches('='))).flatten();
+        let is_object = claims.as_deref().is_some_and(|claims| Object::parse(claims.as_bytes()).is_ok());
+        if is_object {
+            self.claims = claims;
+        }
+        is_object
+    }
+}
+
+/// Servers write either alphabet, with or without padding.
+fn decoded(text: &str) -> Option<String> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).or_else(|_| BASE64_STANDARD_NO_PAD.decode(text)).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("token", &self.token)
+            .field("origin", &self.origin)
+            .field("claims", &self.claims.is_some())
+            .field("resource_metadata", &self.resource_metadata.is_some())
+            .finish()
     }
 }
 
@@ -77,15 +154,27 @@ impl<F> fmt::Debug for SourceFn<F> {
     }
 }
 
+type Fetching<'a> = Pin<Box<dyn Future<Output = Result<TokenSet, Error>> + Send + 'a>>;
+
 /// A [`TokenSource`] behind a pointer: what the cache holds.
 pub(crate) trait AnySource: Send + Sync {
-    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<TokenSet, Error>> + Send + '_>>;
+    fn fetch(&self) -> Fetching<'_>;
+    fn fetch_after<'a>(&'a self, rejection: &'a Rejection) -> Fetching<'a>;
+    fn accepts_claims(&self) -> bool;
     fn credential_fingerprint(&self) -> Option<u64>;
 }
 
 impl<S: TokenSource> AnySource for S {
-    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<TokenSet, Error>> + Send + '_>> {
+    fn fetch(&self) -> Fetching<'_> {
         Box::pin(TokenSource::fetch(self))
+    }
+
+    fn fetch_after<'a>(&'a self, rejection: &'a Rejection) -> Fetching<'a> {
+        Box::pin(TokenSource::fetch_after(self, rejection))
+    }
+
+    fn accepts_claims(&self) -> bool {
+        TokenSource::accepts_claims(self)
     }
 
     fn credential_fingerprint(&self) -> Option<u64> {

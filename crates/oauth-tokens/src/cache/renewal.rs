@@ -11,7 +11,8 @@ use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 use super::{TokenStatus, freshness::Entry, guard::StormGuard, ledger::Ledger};
 use crate::{
-    AccessToken, Error, ErrorKind, TokenSet, clock::Clock, request::EXCHANGE_DEADLINE, source::AnySource, timer,
+    AccessToken, Error, ErrorKind, Rejection, TokenSet, clock::Clock, request::EXCHANGE_DEADLINE, source::AnySource,
+    timer,
 };
 
 /// A source of the caller's own is held to the exchange's deadline too, a little later than one of ours, which then has
@@ -29,17 +30,14 @@ const MAX_TAKE_OVERS: u32 = 3;
 pub(super) enum Need<'a> {
     Any,
     /// Another token than one that an origin rejected.
-    Instead {
-        of: &'a AccessToken,
-        origin: &'a str,
-    },
+    Instead(&'a Rejection),
 }
 
 impl Need<'_> {
     fn is_met_by(&self, token: &AccessToken) -> bool {
         match self {
             Need::Any => true,
-            Need::Instead { of, .. } => *of != token,
+            Need::Instead(rejection) => rejection.token != *token,
         }
     }
 }
@@ -69,6 +67,8 @@ type Outcome = Result<AccessToken, Error>;
 struct Launch {
     id: u64,
     publish: watch::Sender<Option<Outcome>>,
+    /// What caused it, for the source.
+    rejection: Option<Rejection>,
 }
 
 enum Step {
@@ -102,6 +102,10 @@ impl Shared {
         Some(entry.token.clone())
     }
 
+    pub(super) fn held(&self) -> Option<AccessToken> {
+        self.current.load().as_ref().map(|entry| entry.token.clone())
+    }
+
     #[cold]
     fn cached_past_refresh(self: &Arc<Self>, entry: &Entry, now: Instant) -> Option<AccessToken> {
         if !entry.is_usable(now) {
@@ -120,7 +124,7 @@ impl Shared {
         let Some(runtime) = timer::runtime_with_timer_unless_refused(now) else { return };
         let mut ledger = self.lock();
         if self.is_due(&mut ledger, now) {
-            let (_, launch) = launch(&mut ledger, None, now);
+            let (_, launch) = launch(&mut ledger, None, None, now);
             drop(ledger);
             self.spawn(&runtime, launch);
         }
@@ -220,14 +224,18 @@ impl Shared {
         }
         let origin = match need {
             // What would be used otherwise has been rejected: that is what the guard is for.
-            Need::Instead { of, origin } if usable == Some(of) => {
-                self.guard.admit(origin, of, now)?;
-                Some(origin.into())
+            Need::Instead(rejection) if usable == Some(&rejection.token) => {
+                self.guard.admit(&rejection.origin, &rejection.token, now)?;
+                Some(rejection.origin.as_str().into())
             }
             // Anybody would renew now, whatever was rejected before.
-            Need::Instead { .. } | Need::Any => None,
+            Need::Instead(_) | Need::Any => None,
         };
-        let (flight, launch) = launch(&mut ledger, origin, now);
+        let rejection = match need {
+            Need::Instead(rejection) => Some(rejection.clone()),
+            Need::Any => None,
+        };
+        let (flight, launch) = launch(&mut ledger, origin, rejection, now);
         drop(ledger);
         self.spawn(&runtime, launch);
         Ok(Step::Wait(flight))
@@ -240,16 +248,22 @@ impl Shared {
             let since = shared.clock.now();
             // Before the exchange reads the credential: one that changes meanwhile is a new one.
             let fingerprint = shared.fingerprint();
-            let result = shared.fetch().await;
+            let result = shared.fetch(launch.rejection.as_ref()).await;
             if let Some(outcome) = shared.settle(launch.id, since, fingerprint, result) {
                 launch.publish.send_replace(Some(outcome));
             }
         });
     }
 
-    async fn fetch(&self) -> Result<TokenSet, Error> {
+    async fn fetch(&self, rejection: Option<&Rejection>) -> Result<TokenSet, Error> {
         // The source is called inside, too: it may panic before it has made its future.
-        let fetch = async { timer::timeout(DEADLINE, self.source.fetch()).await };
+        let fetch = async {
+            let fetch = match rejection {
+                Some(rejection) => self.source.fetch_after(rejection),
+                None => self.source.fetch(),
+            };
+            timer::timeout(DEADLINE, fetch).await
+        };
         match timer::catch_panic(fetch).await {
             Some(Ok(Some(result))) => result,
             Some(Ok(None)) => {
@@ -259,6 +273,10 @@ impl Shared {
             Some(Err(no_runtime)) => Err(no_runtime),
             None => Err(Error::new(ErrorKind::Source, "the token source panicked; the panic's message is on stderr")),
         }
+    }
+
+    pub(super) fn accepts_claims(&self) -> bool {
+        self.source.accepts_claims()
     }
 
     fn fingerprint(&self) -> Option<u64> {
@@ -383,13 +401,18 @@ impl Shared {
     }
 }
 
-fn launch(ledger: &mut Ledger, origin: Option<Box<str>>, now: Instant) -> (Flight, Launch) {
+fn launch(
+    ledger: &mut Ledger,
+    origin: Option<Box<str>>,
+    rejection: Option<Rejection>,
+    now: Instant,
+) -> (Flight, Launch) {
     ledger.flights += 1;
     let id = ledger.flights;
     let (publish, outcome) = watch::channel(None);
     let flight = Flight { id, started: now, origin, outcome };
     ledger.flight = Some(flight.clone());
-    (flight, Launch { id, publish })
+    (flight, Launch { id, publish, rejection })
 }
 
 impl Flight {

@@ -1,6 +1,6 @@
-use std::{fmt, pin::Pin};
+use std::{fmt, pin::Pin, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroizing;
 
 use crate::{BoxError, Error, ErrorKind, Exchange, Form, Grant, TokenSet};
@@ -27,6 +27,22 @@ use crate::{BoxError, Error, ErrorKind, Exchange, Form, Grant, TokenSet};
 /// # }
 /// # Ok::<(), oauth_tokens::Error>(())
 /// ```
+///
+/// It is made from a refresh token, or from all that an exchange brought: then the access token that came along serves first,
+/// and the refresh token is saved like a rotated one.
+///
+/// ```no_run
+/// # async fn example(client: oauth_tokens::TokenClient) -> Result<(), oauth_tokens::Error> {
+/// use oauth_tokens::RefreshToken;
+///
+/// let issued = client.device_authorization().scope("offline_access").begin().await?.wait().await?;
+/// # async fn keep(new: impl AsRef<str>) -> std::io::Result<()> { Ok(()) }
+/// let grant = RefreshToken::from(issued).on_rotation(|new| async move { Ok(keep(new).await?) });
+/// let tokens = client.grant(grant).cached()?;
+/// # let _ = tokens;
+/// # Ok(())
+/// # }
+/// ```
 pub struct RefreshToken {
     held: Mutex<Held>,
     save: Option<Box<Save>>,
@@ -34,9 +50,12 @@ pub struct RefreshToken {
 }
 
 struct Held {
-    token: Zeroizing<String>,
-    /// A rotated token that could not be saved yet.
+    /// None: the access token came without one.
+    token: Option<Zeroizing<String>>,
+    /// A token that could not be saved yet.
     unsaved: bool,
+    /// What came along with the first refresh token, and when.
+    first: Option<(TokenSet, Instant)>,
 }
 
 type Save = dyn Fn(Zeroizing<String>) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
@@ -46,10 +65,12 @@ impl RefreshToken {
     #[must_use]
     pub fn new(refresh_token: impl Into<String>) -> Self {
         let token = Zeroizing::new(refresh_token.into());
-        Self { empty: token.is_empty(), held: Mutex::new(Held { token, unsaved: false }), save: None }
+        let empty = token.is_empty();
+        Self { empty, held: Mutex::new(Held { token: Some(token), unsaved: false, first: None }), save: None }
     }
 
-    /// Saves each rotated refresh token, before the access token that came with it is used.
+    /// Saves each rotated refresh token, before the access token that came with it is used; the first one too, if it came with
+    /// an access token.
     #[must_use]
     pub fn on_rotation<F, Fut>(mut self, save: F) -> Self
     where
@@ -61,8 +82,8 @@ impl RefreshToken {
     }
 
     async fn save(&self, held: &mut Held) -> Result<(), Error> {
-        if let (true, Some(save)) = (held.unsaved, &self.save) {
-            save(held.token.clone()).await.map_err(|cause| {
+        if let (true, Some(token), Some(save)) = (held.unsaved, &held.token, &self.save) {
+            save(token.clone()).await.map_err(|cause| {
                 let message = "a rotated refresh token could not be saved, so the access token is not used; \
                                saving is tried again before the next exchange";
                 Error::new(ErrorKind::Source, message).caused_by(cause)
@@ -85,18 +106,56 @@ impl Grant for RefreshToken {
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         let mut held = self.held.lock().await;
         self.save(&mut held).await?;
-        let mut answer = exchange.send_once(Form::new().with("refresh_token", held.token.as_str())).await;
+        if let Some(first) = held.first.take().and_then(still_valid) {
+            return Ok(first);
+        }
+        let token = held.token.clone().ok_or_else(no_refresh_token)?;
+        let mut answer = exchange.send_once(Form::new().with("refresh_token", token.as_str())).await;
         // The server may have rotated in an answer that is of no other use.
         let rotated = match &mut answer {
             Ok(tokens) => tokens.refresh_token.clone(),
             Err(error) => error.take_rotated(),
         };
-        if let Some(rotated) = rotated.filter(|rotated| *rotated != held.token) {
-            held.token = rotated;
+        if let Some(rotated) = rotated.filter(|rotated| *rotated != token) {
+            held.token = Some(rotated);
             held.unsaved = true;
             self.save(&mut held).await?;
         }
         answer
+    }
+}
+
+/// What is left of the tokens, if anything.
+fn still_valid((mut tokens, received_at): (TokenSet, Instant)) -> Option<TokenSet> {
+    let age = Instant::now().saturating_duration_since(received_at);
+    tokens.expires_in = tokens.expires_in.map(|lifetime| lifetime.saturating_sub(age));
+    tokens.refresh_in = tokens.refresh_in.map(|wait| wait.saturating_sub(age));
+    (tokens.expires_in != Some(Duration::ZERO)).then_some(tokens)
+}
+
+fn no_refresh_token() -> Error {
+    let message = "the access token is used up, and came without a refresh token: sign in again; for a refresh token, ask for \
+                   the scope that the server gives one for, often offline_access";
+    Error::config(message)
+}
+
+impl From<TokenSet> for RefreshToken {
+    fn from(mut tokens: TokenSet) -> Self {
+        let token = tokens.refresh_token.take().filter(|token| !token.is_empty());
+        let held = Held { unsaved: token.is_some(), token, first: Some((tokens, Instant::now())) };
+        Self { empty: false, held: Mutex::new(held), save: None }
+    }
+}
+
+impl From<&str> for RefreshToken {
+    fn from(refresh_token: &str) -> Self {
+        Self::new(refresh_token)
+    }
+}
+
+impl From<String> for RefreshToken {
+    fn from(refresh_token: String) -> Self {
+        Self::new(refresh_token)
     }
 }
 

@@ -12,8 +12,8 @@ use http_body_util::Full;
 use reqwest::{Certificate, Client, ClientBuilder, redirect::Policy};
 use tokio::runtime::{Handle, Id};
 
-use super::{Exchange, HttpClient, SendError, Sent, whole};
-use crate::{BoxError, Error, endpoint_url::is_loopback};
+use super::{Exchange, HttpClient, SendError, Sent, identity::Identity, whole};
+use crate::endpoint_url::is_loopback;
 
 /// How long a connection may take to be made (T3).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,59 +21,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_RUNTIMES: usize = 32;
 
 impl HttpClient {
-    /// The default client. It is built on first use; building reads the system's root certificates.
-    #[must_use]
-    pub fn reqwest() -> Self {
-        Self::configured(|builder| builder)
-    }
-
-    /// The default client, trusting these root certificates (PEM, one or many) besides the system's: for a development
-    /// certificate, or a company's own authority.
-    ///
-    /// ```no_run
-    /// use oauth_tokens::{AuthorizationServer, HttpClient};
-    ///
-    /// let http = HttpClient::with_root_certificates(&std::fs::read("dev-root.pem")?)?;
-    /// let server = AuthorizationServer::via(http).issuer("https://localhost:5001/master")?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no certificate in it.
-    pub fn with_root_certificates(pem: &[u8]) -> Result<Self, Error> {
-        let unreadable = "the root certificates cannot be read: PEM is expected (-----BEGIN CERTIFICATE-----)";
-        let certificates =
-            Certificate::from_pem_bundle(pem).map_err(|error| Error::config(unreadable).caused_by(error))?;
-        if certificates.is_empty() {
-            return Err(Error::config(unreadable));
-        }
-        // Tried once here, so that a certificate of no use is found where it was given.
-        let builder = Client::builder().tls_certs_merge(certificates.clone());
-        builder.build().map_err(|error| Error::config(unreadable).caused_by(error))?;
-        Ok(Self::configured(move |builder| builder.tls_certs_merge(certificates.clone())))
-    }
-
-    /// The default client with more settings of reqwest's: a proxy, client certificates, a user agent. Redirects are
-    /// switched off again after your settings.
-    ///
-    /// ```
-    /// use oauth_tokens::HttpClient;
-    ///
-    /// let http = HttpClient::configured(|builder| builder.user_agent("inventory/1.0"));
-    /// ```
-    #[must_use]
-    pub fn configured(configure: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static) -> Self {
-        let configure = Box::new(configure);
-        Self { service: Arc::new(Reqwest { configure, clients: Mutex::default() }), pins_localhost: true }
+    pub(super) fn over_reqwest(reqwest: Reqwest) -> Self {
+        Self { service: Arc::new(reqwest), pins_localhost: true }
     }
 }
 
 /// Reqwest clients, one for each runtime that asks: a pooled connection lives on the runtime that opened it, and would
 /// hang on a runtime that nobody drives any more (F13).
-struct Reqwest {
-    configure: Box<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>,
-    clients: Mutex<Vec<(Id, Clients)>>,
+#[derive(Default)]
+pub(super) struct Reqwest {
+    roots: Vec<Certificate>,
+    identity: Option<Identity>,
+    settings: Vec<Setting>,
+    built: Mutex<Vec<Built>>,
+}
+
+/// Settings of the user's own.
+pub(super) type Setting = Box<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>;
+
+struct Built {
+    runtime: Id,
+    /// What the identity's fingerprint was.
+    identity: Option<u64>,
+    clients: Clients,
 }
 
 #[derive(Clone)]
@@ -84,30 +54,57 @@ struct Clients {
 }
 
 impl Reqwest {
-    fn clients(&self) -> Result<Clients, BoxError> {
-        let runtime = Handle::try_current()?.id();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one that was used last stands last, and the first is the first to go.
-        if let Some(at) = clients.iter().position(|(id, _)| *id == runtime) {
-            clients[at..].rotate_left(1);
-        } else {
-            let built = self.build()?;
-            if clients.len() == MAX_RUNTIMES {
-                clients.remove(0);
-            }
-            clients.push((runtime, built));
-        }
-        clients.last().map(|(_, clients)| clients.clone()).ok_or_else(|| "there is no client".into())
+    pub(super) fn new(roots: Vec<Certificate>, identity: Option<Identity>, settings: Vec<Setting>) -> Self {
+        Self { roots, identity, settings, built: Mutex::default() }
     }
 
-    fn build(&self) -> reqwest::Result<Clients> {
+    fn clients(&self) -> Result<Clients, SendError> {
+        let runtime = Handle::try_current().map_err(|error| SendError::Unsent(error.into()))?.id();
+        // Looked at before the files are read: a change in between is found the next time.
+        let identity = self.identity.as_ref().and_then(Identity::fingerprint);
+        let mut all = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter().position(|built| built.runtime == runtime).map(|at| all.remove(at));
+        let built = match known {
+            Some(built) if built.identity == identity => built,
+            known => match (self.build(), known) {
+                (Ok(clients), _) => Built { runtime, identity, clients },
+                (Err(SendError::Identity(error)), Some(old)) => {
+                    tracing::warn!(%error, "a changed client certificate cannot be used; the old one serves on");
+                    old
+                }
+                (Err(error), _) => return Err(error),
+            },
+        };
+        let clients = built.clients.clone();
+        // The one that was used last stands last, and the first is the first to go.
+        if all.len() == MAX_RUNTIMES {
+            all.remove(0);
+        }
+        all.push(built);
+        Ok(clients)
+    }
+
+    fn build(&self) -> Result<Clients, SendError> {
+        let identity = self.identity.as_ref().map(Identity::read).transpose().map_err(SendError::Identity)?;
         let builder = || {
-            (self.configure)(Client::builder().connect_timeout(CONNECT_TIMEOUT).referer(false)).redirect(Policy::none())
+            // Rustls by name: another crate in the build may turn on another backend of reqwest's.
+            let mut builder = Client::builder().tls_backend_rustls().connect_timeout(CONNECT_TIMEOUT).referer(false);
+            if !self.roots.is_empty() {
+                builder = builder.tls_certs_merge(self.roots.clone());
+            }
+            if let Some(identity) = &identity {
+                builder = builder.identity(identity.clone());
+            }
+            self.settings.iter().fold(builder, |builder, setting| setting(builder)).redirect(Policy::none())
+        };
+        let failed = |error: reqwest::Error| match &self.identity {
+            Some(identity) => SendError::Identity(identity.refused(error)),
+            None => SendError::Unsent(error.into()),
         };
         let localhost = [([127, 0, 0, 1], 0).into(), ([0, 0, 0, 0, 0, 0, 0, 1], 0).into()];
         Ok(Clients {
-            anywhere: builder().build()?,
-            loopback: builder().no_proxy().resolve_to_addrs("localhost", &localhost).build()?,
+            anywhere: builder().build().map_err(failed)?,
+            loopback: builder().no_proxy().resolve_to_addrs("localhost", &localhost).build().map_err(failed)?,
         })
     }
 }
@@ -116,7 +113,7 @@ impl Exchange for Reqwest {
     fn send(&self, request: Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Sent> + Send>> {
         let clients = self.clients();
         Box::pin(async move {
-            let clients = clients.map_err(SendError::Unsent)?;
+            let clients = clients?;
             let client = if is_loopback(request.uri()) { clients.loopback } else { clients.anywhere };
             // The URL is left out of the error: it is in the message, checked, and a query may hold a key.
             let failed = |error: reqwest::Error| match error.is_connect() || error.is_builder() {
@@ -127,5 +124,18 @@ impl Exchange for Reqwest {
             let response = client.execute(request).await.map_err(failed)?;
             whole(response.into()).await
         })
+    }
+
+    fn has_identity(&self) -> Option<bool> {
+        match (&self.identity, self.settings.is_empty()) {
+            (Some(_), _) => Some(true),
+            (None, true) => Some(false),
+            // The user's settings may bring one.
+            (None, false) => None,
+        }
+    }
+
+    fn identity_fingerprint(&self) -> Option<u64> {
+        self.identity.as_ref().and_then(Identity::fingerprint)
     }
 }

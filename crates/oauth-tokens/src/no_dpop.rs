@@ -1,0 +1,25 @@
+//! No token is bound to a key where the feature `dpop` is off.
+
+use std::convert::Infallible;
+
+use http::{HeaderMap, Method};
+
+use crate::token::{Possession, Proof};
+
+pub(crate) struct BoundKey(Infallible);
+
+impl BoundKey {
+    pub(crate) fn proof(&self, _: &Method, _: &str, _: Option<&str>, _: Option<&str>) -> Proof {
+        match self.0 {}
+    }
+}
+
+impl Possession for BoundKey {
+    fn prove(&self, _: &Method, _: &str, _: &str, _: Option<&str>) -> Proof {
+        match self.0 {}
+    }
+
+    fn learn_nonce(&self, _: &str, _: &HeaderMap) -> Option<String> {
+        match self.0 {}
+    }
+}
