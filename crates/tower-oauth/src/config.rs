@@ -6,6 +6,8 @@
 //! | `environment.rs` | the same from environment variables |
 //! | `reader.rs`, `names.rs` | typed values with paths; names that are not known |
 //! | `server.rs`, `client.rs`, `grant.rs`, `origins.rs`, `policy.rs` | a table each |
+//! | `credential.rs`, `signing.rs`, `dpop.rs` | how a client proves who it is, and binds tokens to a key |
+//! | `asked.rs`, `json.rs` | what is asked for with a grant |
 //! | `secret.rs`, `outside.rs` | what settings refer to: files, variables, an HTTP client |
 //! | `configured.rs` | the result |
 
@@ -23,11 +25,15 @@ use self::{
     reader::Place,
 };
 
+mod asked;
 mod client;
 mod configured;
+mod credential;
+mod dpop;
 mod environment;
 mod error;
 mod grant;
+mod json;
 mod names;
 mod node;
 mod origins;
@@ -36,6 +42,8 @@ mod policy;
 mod reader;
 mod secret;
 mod server;
+#[cfg(feature = "signing")]
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -48,8 +56,16 @@ const TABLES: &[(&str, Keys)] = &[
     ("server", server::KEYS),
     ("client", client::KEYS),
     ("client.secret", secret::KEYS),
+    ("client.key", secret::KEYS),
+    ("client.certificate", secret::FILE_KEYS),
+    ("client.assertion", secret::FILE_KEYS),
+    ("client.dpop", dpop::KEYS),
+    ("client.dpop.key", secret::KEYS),
     ("grant", grant::KEYS),
     ("grant.token", secret::KEYS),
+    ("grant.subject_token", secret::KEYS),
+    ("grant.actor_token", secret::KEYS),
+    ("grant.assertion", secret::KEYS),
     ("origins", origins::KEYS),
     ("policy", policy::KEYS),
 ];
@@ -99,9 +115,8 @@ impl OAuthConfig {
     ///
     /// Names of nested settings are joined by `__`; digits are indexes. With the prefix `ORDERS_OAUTH`,
     /// `ORDERS_OAUTH__SERVER__ISSUER` is `server.issuer`, and `ORDERS_OAUTH__ORIGINS__0__URL` is `origins[0].url`. A list
-    /// may be one variable, with spaces or commas between its items. `ORDERS_OAUTH__CLIENT__SECRET` and
-    /// `ORDERS_OAUTH__GRANT__TOKEN` hold the secret itself: only their names are kept, and they are read when the layer is
-    /// built.
+    /// may be one variable, with spaces or commas between its items. `ORDERS_OAUTH__CLIENT__SECRET` and its like hold the
+    /// secret itself: only their names are kept, and they are read when the layer is built.
     ///
     /// # Errors
     ///
@@ -144,8 +159,8 @@ impl OAuthConfig {
         Self { root, environment: Some(environment) }
     }
 
-    /// Makes the layer, over the default HTTP client for tokens. No network; the files of `server.root_certificates` and
-    /// `grant.token` and environment variables are read now, a client secret's file for each exchange.
+    /// Makes the layer, over the default HTTP client for tokens. No network; the files of `server.root_certificates`,
+    /// `client.dpop.key` and `grant.token` and environment variables are read now, all others for each exchange.
     ///
     /// # Errors
     ///
@@ -159,7 +174,8 @@ impl OAuthConfig {
     ///
     /// # Errors
     ///
-    /// As [`build`](Self::build); and when `server.root_certificates` is set, which your client would not read.
+    /// As [`build`](Self::build); and when `server.root_certificates` or `client.certificate` is set, which your client would
+    /// not read.
     pub fn build_via(&self, http: HttpClient) -> Result<ConfiguredLayer, ConfigError> {
         self.read(Http::Given(http))
     }
@@ -195,12 +211,21 @@ impl OAuthConfig {
 
 fn read(root: &Node, outside: &Outside<'_>) -> Result<ConfiguredLayer, ConfigError> {
     let root = Place::new("", root).table(KEYS)?;
-    let (server, root_certificates) = server::read(&root.table("server", server::KEYS)?, outside)?;
-    let client = client::read(&root.table("client", client::KEYS)?, &server, outside)?;
+    let server = server::read(&root.table("server", server::KEYS)?)?;
+    let identity = client::read(&root.table("client", client::KEYS)?, &server, outside)?;
+    let certificate_files = identity.certificate_files();
+    let (http, root_certificates) = outside.http(server.root_certificates.as_ref(), certificate_files)?;
+    let client = identity.at(&server.over(http)?, outside)?;
     let grant = grant::read(&root.table("grant", grant::KEYS)?, &client, outside)?;
+    if identity.is_omitted() && !grant.names_the_client() {
+        let message =
+            "`omitted` goes with a grant that says itself who the client is: `token_exchange` or `jwt_bearer`";
+        return Err(ConfigError::at("client.authentication", message));
+    }
     let origins = origins::read(&root, &client, &grant)?;
-    let policy = policy::read(&root.table("policy", policy::KEYS)?, &origins)?;
-    Ok(ConfiguredLayer { layer: policy.layer(&origins)?, origins, root_certificates })
+    let policy = policy::read(&root.table("policy", policy::KEYS)?, &origins, &client, &grant)?;
+    let layer = policy.layer(&origins, client, grant)?;
+    Ok(ConfiguredLayer { layer, origins, root_certificates, certificate_files: certificate_files.cloned() })
 }
 
 /// Never fails on a document that is well-formed: what the settings say is judged when the layer is built.

@@ -30,6 +30,9 @@ pub enum ErrorKind {
     /// There is no token for a protected origin (R3); [`source`](std::error::Error::source) is the
     /// [`oauth_tokens::Error`] that says why, unless a selector had none.
     NoToken,
+    /// The token is bound to a key (DPoP, RFC 9449), and the request's proof could not be signed;
+    /// [`source`](std::error::Error::source) says why.
+    NoProof,
     /// The time that the request gives itself, reqwest's timeout or `grpc-timeout`, passed while it waited for an access
     /// token, or for its turn after that.
     DeadlineExceeded,
@@ -58,6 +61,11 @@ impl Error {
         Self { kind: ErrorKind::NoToken, message, source: Some(cause) }
     }
 
+    pub(crate) fn no_proof(origin: &Origin, cause: oauth_tokens::Error) -> Self {
+        let message = format!("a request to {origin} was not sent: it could not be proven that its token is ours");
+        Self { kind: ErrorKind::NoProof, message, source: Some(cause) }
+    }
+
     pub(crate) fn deadline_exceeded(origin: &Origin) -> Self {
         let message =
             format!("a request to {origin} was not sent: its own timeout passed while it waited for an access token");
@@ -70,7 +78,7 @@ impl Error {
         self.kind
     }
 
-    /// Why there is no token, for [`ErrorKind::NoToken`].
+    /// Why there is no token, or no proof, for [`ErrorKind::NoToken`] and [`ErrorKind::NoProof`].
     #[must_use]
     pub fn token_error(&self) -> Option<&oauth_tokens::Error> {
         self.source.as_ref()

@@ -3,20 +3,23 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use oauth_tokens::{AccessToken, BoxError};
+use http::HeaderValue;
+use oauth_tokens::{AccessToken, BoxError, Proof, Rejection};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::{
-    Error, NotReplayable, NotRetried, RetryOutcome,
+    Error, NotReplayable, NotRetried,
     drain::Drain,
     message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
-    policy::{Protection, Verdict, authorize},
+    outcome::{answer, not_retried},
+    policy::{Protection, Sent, Tried, Verdict, authorize},
     timer::{sleep, within},
 };
 
@@ -61,41 +64,48 @@ pin_project! {
         Token { waiting: Waiting, unsent: Option<(S, R)> },
         /// The token has come; the inner service is not known to be ready.
         Turn { unsent: Option<(S, R)>, granted: Option<(Protection, AccessToken)>, timer: Option<Pin<Box<Sleep>>> },
-        /// The first attempt is under way.
-        First { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
-        /// The first attempt was answered 401, and another token is on its way.
-        Renew { waiting: Waiting, response: Option<S::Response>, inner: Option<S>, kept: Option<R::Kept> },
-        /// Another token is in hand; the inner service is not known to be ready.
-        Ready { attempt: Option<Attempt<S, R>>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
-        /// All is ready: the first response is read to its end, so that its connection can be used again.
-        Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, retry: Option<Retry<S, R>> },
-        /// The second attempt is under way: whatever comes is the answer.
-        Second { #[pin] future: S::Future, sent: Option<(Protection, AccessToken)> },
+        /// All is ready but for the proof that the token is ours: a signer's future, in a lock that nobody takes, as it need
+        /// not be `Sync`. The response is that of the attempt before, if there was one.
+        Prove { proof: Mutex<Proof>, unsent: Option<Unsent<S, R>>, response: Option<S::Response> },
+        /// A request is under way.
+        Sent { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
+        /// An attempt was answered 401, and another token is on its way.
+        Renew { waiting: Waiting, response: Option<S::Response>, attempt: Option<Kept<S, R>> },
+        /// Another token, or another nonce, is in hand; the inner service is not known to be ready.
+        Ready { attempt: Option<(Kept<S, R>, Next)>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
+        /// All is ready: the last response is read to its end, so that its connection can be used again.
+        Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, unsent: Option<(Unsent<S, R>, Option<HeaderValue>)> },
     }
 }
 
-/// What the first attempt leaves behind.
-struct Attempt<S, R: ProtectedRequest> {
-    inner: S,
-    protection: Protection,
-    token: AccessToken,
-    kept: Option<R::Kept>,
-}
-
-impl<S, R: ProtectedRequest> Attempt<S, R> {
-    fn restore(self) -> Result<Retry<S, R>, NotReplayable> {
-        let Self { inner, protection, token, kept } = self;
-        let request = R::restore(kept.ok_or(NotReplayable::Opaque)?)?;
-        Ok(Retry { inner, request, protection, token })
-    }
-}
-
-/// A second attempt, all but sent.
-struct Retry<S, R> {
+/// A request that is all but sent.
+struct Unsent<S, R> {
     inner: S,
     request: R,
     protection: Protection,
+    sent: Sent,
+    tried: Tried,
+}
+
+/// What a request that is under way leaves behind.
+struct Attempt<S, R: ProtectedRequest> {
+    kept: Kept<S, R>,
+    protection: Protection,
+    sent: Sent,
+}
+
+/// What the next attempt has that the last one had not: another token, or the nonce that the API asked for.
+struct Next {
+    protection: Protection,
     token: AccessToken,
+    nonce: Option<String>,
+}
+
+/// What it takes to send a request again.
+struct Kept<S, R: ProtectedRequest> {
+    inner: S,
+    kept: Option<R::Kept>,
+    tried: Tried,
 }
 
 impl<S, R> ResponseFuture<S, R>
@@ -139,42 +149,47 @@ where
         Self::Refused { error: Some(error) }
     }
 
-    /// Sends a request for the first time, keeping what it takes to send it again.
-    fn first(mut inner: S, mut request: R, protection: Protection, token: AccessToken) -> Self {
-        let kept = if protection.may_retry() { request.keep() } else { None };
-        if let Err(error) = authorize(request.headers_mut(), &token) {
-            return Self::refused(error);
+    fn first(inner: S, request: R, protection: Protection, token: AccessToken) -> Self {
+        let (sent, proof) = protection.prove(&request, token, None);
+        let unsent = Unsent { inner, request, protection, sent, tried: Tried::default() };
+        match proof {
+            None => Self::send(unsent, None),
+            Some(proof) => Self::Prove { proof: Mutex::new(proof), unsent: Some(unsent), response: None },
         }
-        let future = inner.call(request);
-        Self::First { future, attempt: Some(Attempt { inner, protection, token, kept }) }
     }
 
-    fn second(retry: Retry<S, R>) -> Self {
-        let Retry { mut inner, mut request, protection, token } = retry;
-        protection.deadline().apply(&mut request);
-        if let Err(error) = authorize(request.headers_mut(), &token) {
+    /// Sends a request, keeping what it takes to send it again.
+    fn send(unsent: Unsent<S, R>, proof: Option<HeaderValue>) -> Self {
+        let Unsent { mut inner, mut request, protection, sent, tried } = unsent;
+        let kept = if protection.may_follow(tried, &sent.token) { request.keep() } else { None };
+        if let Err(error) = authorize(request.headers_mut(), &sent.token, proof) {
             return Self::refused(error);
         }
         let future = inner.call(request);
-        Self::Second { future, sent: Some((protection, token)) }
+        Self::Sent { future, attempt: Some(Attempt { kept: Kept { inner, kept, tried }, protection, sent }) }
+    }
+
+    /// Waits for the inner service before a retry.
+    fn ready(kept: Kept<S, R>, next: Next, response: S::Response) -> Self {
+        let timer = sleep(next.protection.deadline().left().unwrap_or(READY_WITHIN).min(READY_WITHIN));
+        Self::Ready { attempt: Some((kept, next)), response: Some(response), timer }
+    }
+
+    fn drain(unsent: Unsent<S, R>, proof: Option<HeaderValue>, response: S::Response) -> Self {
+        let drain = Drain::new(response.into_body(), unsent.protection.deadline().left());
+        Self::Drain { drain, unsent: Some((unsent, proof)) }
     }
 }
 
-fn wait(protection: Protection, rejected: Option<AccessToken>) -> Waiting {
+fn wait(protection: Protection, rejection: Option<Rejection>) -> Waiting {
     Box::pin(async move {
         let left = protection.deadline().left();
-        let renewed = match rejected {
+        let renewed = match rejection {
             None => within(left, protection.tokens().token()).await,
-            Some(rejected) => within(left, protection.renew(&rejected)).await,
+            Some(rejection) => within(left, protection.renew(&rejection)).await,
         };
         (renewed, protection)
     })
-}
-
-fn not_retried<R: ProtectedResponse>(mut response: R, why: NotRetried) -> R {
-    tracing::debug!(?why, "a 401 was not followed by a retry");
-    response.extensions_mut().insert(RetryOutcome::NotRetried(why));
-    response
 }
 
 /// A future that is polled after it has ended gives this, as there is no response any more.
@@ -238,47 +253,73 @@ where
                     }
                 }
 
-                StateProj::First { future, attempt } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some(Attempt { inner, protection, token, kept }) = attempt.take() else {
+                StateProj::Prove { proof, unsent, response } => {
+                    let proof = proof.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    let proven = ready!(Pin::new(proof).poll(cx));
+                    let Some(unsent) = unsent.take() else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    match protection.judge(&response, &token) {
-                        Verdict::Return => return Poll::Ready(Ok(response)),
-                        Verdict::Leave(why) => return Poll::Ready(Ok(not_retried(response, why))),
-                        Verdict::Renew if kept.is_none() => {
-                            protection.renew_in_background(&token);
-                            let why = protection.why_not_kept();
-                            return Poll::Ready(Ok(not_retried(response, why)));
+                    match (proven, response.take()) {
+                        (Ok(proof), None) => State::send(unsent, Some(proof)),
+                        (Ok(proof), Some(response)) => State::drain(unsent, Some(proof), response),
+                        (Err(cause), None) => State::refused(Error::no_proof(unsent.protection.origin(), cause)),
+                        (Err(cause), Some(response)) => {
+                            return Poll::Ready(Ok(not_retried(response, NotRetried::NotProven(cause))));
                         }
-                        Verdict::Renew => State::Renew {
-                            waiting: wait(protection, Some(token)),
-                            response: Some(response),
-                            inner: Some(inner),
-                            kept,
-                        },
                     }
                 }
 
-                StateProj::Renew { waiting, response, inner, kept } => {
-                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
-                    let (Some(response), Some(inner), Some(kept)) = (response.take(), inner.take(), kept.take()) else {
+                StateProj::Sent { future, attempt } => {
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    let Some(Attempt { mut kept, protection, sent }) = attempt.take() else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    let token = match renewed {
-                        Some(Ok(token)) => token,
-                        Some(Err(cause)) => {
-                            return Poll::Ready(Ok(not_retried(response, NotRetried::NotRenewed(cause))));
+                    match protection.judge(&response, &sent, kept.tried) {
+                        Verdict::Return => return Poll::Ready(Ok(answer(response, kept.tried, None))),
+                        Verdict::Leave(why) => return Poll::Ready(Ok(answer(response, kept.tried, Some(why)))),
+                        Verdict::Renew(rejection) if kept.kept.is_none() => {
+                            protection.renew_in_background(&rejection);
+                            return Poll::Ready(Ok(not_retried(response, protection.why_not_kept())));
                         }
-                        None => return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded))),
+                        Verdict::ProveAgain(_) | Verdict::StepUp(_) if kept.kept.is_none() => {
+                            return Poll::Ready(Ok(not_retried(response, protection.why_not_kept())));
+                        }
+                        Verdict::Renew(rejection) => {
+                            kept.tried.renewal = true;
+                            let waiting = wait(protection, Some(rejection));
+                            State::Renew { waiting, response: Some(response), attempt: Some(kept) }
+                        }
+                        Verdict::StepUp(tokens) => {
+                            // The stronger token may be bound to another key, which knows no nonce yet.
+                            (kept.tried.step_up, kept.tried.nonce) = (true, false);
+                            let waiting = wait(protection.with_tokens(tokens), None);
+                            State::Renew { waiting, response: Some(response), attempt: Some(kept) }
+                        }
+                        Verdict::ProveAgain(nonce) => {
+                            kept.tried.nonce = true;
+                            State::ready(kept, Next { protection, token: sent.token, nonce: Some(nonce) }, response)
+                        }
+                    }
+                }
+
+                StateProj::Renew { waiting, response, attempt } => {
+                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
+                    let (Some(response), Some(kept)) = (response.take(), attempt.take()) else {
+                        return Poll::Ready(Err(already_ended()));
                     };
-                    let timer = sleep(protection.deadline().left().unwrap_or(READY_WITHIN).min(READY_WITHIN));
-                    let attempt = Attempt { inner, protection, token, kept: Some(kept) };
-                    State::Ready { attempt: Some(attempt), response: Some(response), timer }
+                    let why = match renewed {
+                        Some(Ok(token)) => {
+                            state.set(State::ready(kept, Next { protection, token, nonce: None }, response));
+                            continue;
+                        }
+                        Some(Err(cause)) => NotRetried::NotRenewed(cause),
+                        None => NotRetried::DeadlineExceeded,
+                    };
+                    return Poll::Ready(Ok(not_retried(response, why)));
                 }
 
                 StateProj::Ready { attempt, response, timer } => {
-                    let is_ready = match attempt.as_mut().map(|attempt| attempt.inner.poll_ready(cx)) {
+                    let is_ready = match attempt.as_mut().map(|(kept, ..)| kept.inner.poll_ready(cx)) {
                         Some(Poll::Ready(result)) => result.is_ok(),
                         Some(Poll::Pending) => {
                             if let Some(timer) = timer {
@@ -288,41 +329,44 @@ where
                         }
                         None => false,
                     };
-                    let (Some(response), Some(attempt)) = (response.take(), attempt.take()) else {
+                    let (Some(response), Some((kept, next))) = (response.take(), attempt.take()) else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    if attempt.protection.deadline().has_passed() {
-                        return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded)));
-                    }
-                    if !is_ready {
-                        return Poll::Ready(Ok(not_retried(response, NotRetried::NotReady)));
-                    }
+                    let (Kept { inner, kept, tried }, Next { protection, token, nonce }) = (kept, next);
                     // Last, as it supersedes the first body: until here, all is as if the layer were not there.
-                    match attempt.restore() {
-                        Ok(retry) => {
-                            let drain = Drain::new(response.into_body(), retry.protection.deadline().left());
-                            State::Drain { drain, retry: Some(retry) }
+                    let restored = if protection.deadline().has_passed() {
+                        Err(NotRetried::DeadlineExceeded)
+                    } else if !is_ready {
+                        Err(NotRetried::NotReady)
+                    } else {
+                        kept.ok_or(NotReplayable::Opaque).and_then(R::restore).map_err(NotRetried::Body)
+                    };
+                    match restored {
+                        Err(why) => return Poll::Ready(Ok(not_retried(response, why))),
+                        Ok(request) => {
+                            let (sent, proof) = protection.prove(&request, token, nonce.as_deref());
+                            let unsent = Unsent { inner, request, protection, sent, tried };
+                            match proof {
+                                None => State::drain(unsent, None, response),
+                                Some(proof) => State::Prove {
+                                    proof: Mutex::new(proof),
+                                    unsent: Some(unsent),
+                                    response: Some(response),
+                                },
+                            }
                         }
-                        Err(why) => return Poll::Ready(Ok(not_retried(response, NotRetried::Body(why)))),
                     }
                 }
 
-                StateProj::Drain { drain, retry } => {
+                StateProj::Drain { drain, unsent } => {
                     ready!(drain.poll(cx));
-                    match retry.take() {
-                        Some(retry) => State::second(retry),
+                    match unsent.take() {
+                        Some((mut unsent, proof)) => {
+                            unsent.protection.deadline().apply(&mut unsent.request);
+                            State::send(unsent, proof)
+                        }
                         None => return Poll::Ready(Err(already_ended())),
                     }
-                }
-
-                StateProj::Second { future, sent } => {
-                    let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    if let Some((protection, token)) = sent.take() {
-                        protection.note_acceptance(&response, &token);
-                    }
-                    tracing::debug!(status = response.status().as_u16(), "a request was retried with a renewed token");
-                    response.extensions_mut().insert(RetryOutcome::Retried);
-                    return Poll::Ready(Ok(response));
                 }
             };
             state.set(next);

@@ -15,6 +15,11 @@ pub(crate) fn is_unauthenticated(headers: &HeaderMap) -> bool {
     headers.get(STATUS).is_some_and(|status| status == "16")
 }
 
+/// Whether a response that has no more than headers says `PERMISSION_DENIED`.
+pub(crate) fn is_permission_denied(headers: &HeaderMap) -> bool {
+    headers.get(STATUS).is_some_and(|status| status == "7")
+}
+
 /// Whether a response that has no more than headers says that the call failed, in whatever way.
 pub(crate) fn has_failed(headers: &HeaderMap) -> bool {
     headers.get(STATUS).is_some_and(|status| status != "0")

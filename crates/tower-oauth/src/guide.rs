@@ -3,6 +3,8 @@
 //! - [`stack`]: where the layer belongs among other tower layers, and why
 //! - [`stacks`]: a short page for each kind of client: hyper, reqwest, tonic, axum and others
 //! - [`servers`]: how IdentityServer, SimpleIdServer, Keycloak, Auth0, Entra, Okta and Cognito are configured
+//! - [`which_one`]: which grant, and which client authentication
+//! - [`challenges`]: APIs that ask for a stronger token, or say which authorization server they trust
 //! - [`configuration`]: a layer from TOML, JSON or the environment
 //! - [`coming_from`]: what maps to what, for people who have a token client already
 //! - [`errors`]: what can go wrong, and what a program does about it
@@ -16,6 +18,12 @@ pub mod stacks;
 
 #[doc = include_str!("guide/servers.md")]
 pub mod servers {}
+
+#[doc = include_str!("guide/which_one.md")]
+pub mod which_one {}
+
+#[doc = include_str!("guide/challenges.md")]
+pub mod challenges {}
 
 #[doc = include_str!("guide/configuration.md")]
 pub mod configuration {}

@@ -6,7 +6,7 @@ use oauth_tokens::TokenCache;
 use tower_layer::Layer;
 
 use crate::{
-    CloneService, Error, ErrorKind, OAuth, Origin, RequestHead,
+    CloneService, Error, ErrorKind, OAuth, Origin, RequestHead, StepUp,
     policy::{Policy, Route, Selector, Tokens},
 };
 
@@ -158,6 +158,16 @@ impl OAuthLayer {
     #[must_use]
     pub fn renew_on_other_schemes(self) -> Self {
         self.change(|policy| policy.renew_on_other_schemes = true)
+    }
+
+    /// Sends a request again with a stronger token when the API asks for one (`insufficient_scope`, RFC 9470), in a 401 or a
+    /// 403. Default: no; the demand is the caller's to read, by [`Demand::of`](crate::Demand::of).
+    ///
+    /// The stronger token serves that request alone: the next one begins with the tokens of its origin again, so that no
+    /// request has more power than it needs.
+    #[must_use]
+    pub fn step_up(self, step_up: StepUp) -> Self {
+        self.change(|policy| policy.step_up = Some(step_up))
     }
 
     /// Never sends a request again; a 401 only renews the token for the next one. No copies of requests are kept then.

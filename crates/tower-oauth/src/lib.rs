@@ -85,6 +85,8 @@
 //! |---|---|---|
 //! | `reqwest` | yes | the layer over `reqwest::Client` as a tower service; the default HTTP client for tokens |
 //! | `reqwest-middleware` | yes | `OAuthLayer::reqwest`: a client with reqwest's manners; the layer as a middleware |
+//! | `signing` | no | signed client assertions; see [`oauth_tokens`] |
+//! | `dpop` | no | access tokens that are bound to a key (RFC 9449); see [`oauth_tokens`] |
 //! | `tonic` | no | `OAuthLayer::grpc`: the layer over a tonic channel |
 //! | `reqwest-0-12` | no | the layer over a `reqwest::Client` of version 0.12 as a tower service |
 //! | `axum` | no | request bodies of axum's, which a handler passes on, are sent again |
@@ -116,6 +118,7 @@ mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
 mod service;
+mod step_up;
 mod target;
 mod timer;
 #[cfg(feature = "tonic")]
@@ -133,6 +136,7 @@ pub use replay::{KeptReplay, NotReplayable, Replay, ReplayBody, ReplayLayer, Rep
 #[cfg(feature = "reqwest-middleware")]
 pub use reqwest_middleware::OAuthMiddleware;
 pub use service::OAuth;
+pub use step_up::{Demand, StepUp};
 pub use target::{InvalidOrigin, Origin};
 #[cfg(feature = "tonic")]
 pub use tonic::{GrpcChannel, GrpcFuture};

@@ -48,7 +48,9 @@ pub struct RequestHead<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Body, Duration, Extensions, HeaderMap, Located, NotReplayable, Origin, RequestHead, StatusCode};
+    use super::{
+        Body, Duration, Extensions, HeaderMap, Located, Method, NotReplayable, Origin, RequestHead, StatusCode,
+    };
 
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is no request that the OAuth layer takes",
@@ -63,6 +65,7 @@ pub(crate) mod sealed {
         const GRPC: bool = false;
 
         fn located(&self) -> Located<'_>;
+        fn method(&self) -> &Method;
         fn path(&self) -> &str;
         fn headers(&self) -> &HeaderMap;
         fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a>;
@@ -110,6 +113,10 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
 
     fn located(&self) -> Located<'_> {
         Destination::of_uri(self.uri())
+    }
+
+    fn method(&self) -> &Method {
+        self.method()
     }
 
     fn path(&self) -> &str {

@@ -1,9 +1,9 @@
 //! What became of a 401, for the caller's metrics.
 
-use crate::{NotReplayable, challenge::Reason};
+use crate::{NotReplayable, challenge::Reason, message::sealed, policy::Tried};
 
 /// What the layer made of a 401: in the extensions of a response, whenever the first answer to a request that carried one
-/// of its tokens was a 401.
+/// of its tokens was a 401; or a 403 that asks for a stronger token, if the layer may [step up](crate::OAuthLayer::step_up).
 ///
 /// ```
 /// use tower_oauth::RetryOutcome;
@@ -19,7 +19,7 @@ use crate::{NotReplayable, challenge::Reason};
 /// ```
 #[derive(Clone, Debug)]
 pub enum RetryOutcome {
-    /// The request was sent again with another token, and this is the answer to that.
+    /// The request was sent again, with another token or another proof (DPoP), and this is the answer to that.
     Retried,
     /// This is the first answer.
     NotRetried(NotRetried),
@@ -31,10 +31,13 @@ pub enum RetryOutcome {
 pub enum NotRetried {
     /// The challenges are of other schemes only (R6).
     OtherScheme,
-    /// `insufficient_scope`: another token of the same kind would fare no better (R6).
+    /// `insufficient_scope`: another token of the same kind would fare no better (R6); see
+    /// [`OAuthLayer::step_up`](crate::OAuthLayer::step_up).
     InsufficientScope,
     /// `insufficient_user_authentication` (RFC 9470) (R6).
     InsufficientUserAuthentication,
+    /// The token lacks claims that the API asks for, and its source does not heed that (R14).
+    InsufficientClaims,
     /// `invalid_request` (R6).
     InvalidRequest,
     /// An error that is not known (R6).
@@ -43,6 +46,8 @@ pub enum NotRetried {
     Body(NotReplayable),
     /// Renewing failed, or brought the same token again (R8).
     NotRenewed(oauth_tokens::Error),
+    /// The proof for the retry could not be signed (DPoP).
+    NotProven(oauth_tokens::Error),
     /// The inner service did not become ready for the retry.
     NotReady,
     /// The time that the request gives itself, reqwest's timeout or `grpc-timeout`, passed before the retry.
@@ -59,8 +64,29 @@ impl From<Reason> for NotRetried {
             Reason::OtherScheme => Self::OtherScheme,
             Reason::InsufficientScope => Self::InsufficientScope,
             Reason::InsufficientUserAuthentication => Self::InsufficientUserAuthentication,
+            Reason::InsufficientClaims => Self::InsufficientClaims,
             Reason::InvalidRequest => Self::InvalidRequest,
             Reason::UnknownError => Self::UnknownError,
         }
     }
+}
+
+/// The answer to the last attempt that there is, and what the caller is to know of it.
+pub(crate) fn answer<R: sealed::Response>(response: R, tried: Tried, why_not: Option<NotRetried>) -> R {
+    match why_not {
+        _ if tried.anything() => with_outcome(response, RetryOutcome::Retried),
+        Some(why) => not_retried(response, why),
+        None => response,
+    }
+}
+
+/// The answer to an attempt that should have been followed by another.
+pub(crate) fn not_retried<R: sealed::Response>(response: R, why: NotRetried) -> R {
+    with_outcome(response, RetryOutcome::NotRetried(why))
+}
+
+fn with_outcome<R: sealed::Response>(mut response: R, outcome: RetryOutcome) -> R {
+    tracing::debug!(status = response.status().as_u16(), ?outcome, "a request was answered 401 at first");
+    response.extensions_mut().insert(outcome);
+    response
 }

@@ -2,17 +2,21 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
-use oauth_tokens::{AccessToken, TokenCache};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
+use oauth_tokens::{AccessToken, Proof, Rejection, TokenCache};
 
 use crate::{
-    Error, ErrorKind, NotReplayable, NotRetried, Origin, RequestHead,
-    challenge::{Advice, advice},
+    Error, ErrorKind, NotReplayable, NotRetried, Origin, RequestHead, StepUp,
+    challenge::{self, Advice, Reason, advice},
     deadline::Deadline,
     grpc,
     message::sealed,
     target::{Coverage, Destination, HostError, Located},
 };
+
+/// The most that is taken of a URL in a challenge (R14).
+const MAX_URL_BYTES: usize = 4096;
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// What a layer was told.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,7 @@ pub(crate) struct Policy {
     pub(crate) refuse_caller_authorization: bool,
     pub(crate) renew_on_other_schemes: bool,
     pub(crate) never_retry: bool,
+    pub(crate) step_up: Option<StepUp>,
 }
 
 /// An origin, and where its tokens come from.
@@ -67,7 +72,31 @@ pub(crate) struct Protection {
     is_grpc: bool,
 }
 
-/// What a response to the first attempt means.
+/// What has been tried for a request; each is tried once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried {
+    pub(crate) renewal: bool,
+    /// Another proof, with the nonce that the API asked for (RFC 9449, section 9).
+    pub(crate) nonce: bool,
+    pub(crate) step_up: bool,
+}
+
+impl Tried {
+    pub(crate) fn anything(self) -> bool {
+        self.renewal || self.nonce || self.step_up
+    }
+}
+
+/// A token and a request's target, as proofs of possession and nonces need them. Empty for a bearer token.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) token: AccessToken,
+    url: String,
+    /// That the proof held.
+    nonce: Option<String>,
+}
+
+/// What a response means.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It is the caller's; the layer has nothing to say of it.
@@ -75,7 +104,11 @@ pub(crate) enum Verdict {
     /// A 401 that is the caller's.
     Leave(NotRetried),
     /// A 401 that another token may cure.
-    Renew,
+    Renew(Rejection),
+    /// A 401 or 403 that a token of these may cure.
+    StepUp(TokenCache),
+    /// A 401 that the same token may cure, with a proof that holds this nonce, which came with it.
+    ProveAgain(String),
 }
 
 impl Policy {
@@ -180,26 +213,117 @@ impl Protection {
         if self.may_retry() { NotRetried::Body(NotReplayable::Opaque) } else { NotRetried::Never }
     }
 
-    /// What the first response means.
-    pub(crate) fn judge<R: sealed::Response>(&self, response: &R, token: &AccessToken) -> Verdict {
+    /// Whether a request is worth keeping: something may follow.
+    pub(crate) fn may_follow(&self, tried: Tried, token: &AccessToken) -> bool {
+        let step_up = self.policy.step_up.is_some() && !tried.step_up;
+        !self.policy.never_retry && (!tried.renewal || step_up || !tried.nonce && token.is_bound())
+    }
+
+    /// What is sent, and the proof that goes with it if the token is bound to a key.
+    pub(crate) fn prove<R: sealed::Request>(
+        &self,
+        request: &R,
+        token: AccessToken,
+        nonce: Option<&str>,
+    ) -> (Sent, Option<Proof>) {
+        if !token.is_bound() {
+            return (Sent { token, url: String::new(), nonce: None }, None);
+        }
+        let url = match (request.located(), &self.policy.for_connection) {
+            (Located::Here(destination), _) => destination.url(),
+            (_, Some(origin)) => origin.destination(request.path()).url(),
+            // Such a request was not admitted.
+            (_, None) => String::new(),
+        };
+        let proof = token.proof(request.method(), &url, nonce);
+        let nonce = proof.as_ref().and_then(Proof::nonce).map(str::to_owned);
+        (Sent { token, url, nonce }, proof)
+    }
+
+    /// What a response means, after what has been tried already.
+    pub(crate) fn judge<R: sealed::Response>(&self, response: &R, sent: &Sent, tried: Tried) -> Verdict {
+        let token = &sent.token;
         let is_rejected = response.status() == StatusCode::UNAUTHORIZED
             || self.is_grpc && grpc::is_unauthenticated(response.headers());
+        // Whatever the response means: the next proof needs it (RFC 9449, section 8.2).
+        let asked_nonce = sent.learn_nonce(response, self);
+        if let Some(tokens) = self.stronger_tokens(response, is_rejected, tried) {
+            return Verdict::StepUp(tokens);
+        }
         if !is_rejected {
             self.note_acceptance(response, token);
-            return Verdict::Return;
+            return self.unmet_demand(response).map_or(Verdict::Return, Verdict::Leave);
         }
         if self.is_from_elsewhere(response) {
             return Verdict::Leave(NotRetried::Elsewhere);
         }
         match advice(response.headers(), self.policy.renew_on_other_schemes) {
-            Advice::Renew => Verdict::Renew,
+            Advice::ProveAgain => match asked_nonce.filter(|_| !tried.nonce) {
+                Some(nonce) => Verdict::ProveAgain(nonce),
+                None => Verdict::Leave(NotRetried::UnknownError),
+            },
+            Advice::Renew if tried.renewal => Verdict::Return,
+            Advice::Renew => Verdict::Renew(self.rejection(response, token)),
+            Advice::Leave(Reason::InsufficientClaims) if !tried.renewal && self.tokens.accepts_claims() => {
+                let rejection = self.rejection(response, token);
+                match rejection.claims {
+                    Some(_) => Verdict::Renew(rejection),
+                    None => Verdict::Leave(NotRetried::InsufficientClaims),
+                }
+            }
             Advice::Leave(reason) => Verdict::Leave(reason.into()),
         }
     }
 
+    /// The rejection of a token, with what the challenge says of the next one.
+    fn rejection<R: sealed::Response>(&self, response: &R, token: &AccessToken) -> Rejection {
+        let mut rejection = Rejection::new(self.origin().as_str(), token.clone());
+        let challenges = challenge::parse(response.headers());
+        let ours = || challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
+        if self.tokens.accepts_claims()
+            && let Some(claims) = ours().find_map(|challenge| challenge.param("claims"))
+        {
+            rejection.set_claims(claims);
+        }
+        let metadata = ours().find_map(|challenge| challenge.param("resource_metadata"));
+        rejection.resource_metadata = metadata.filter(|url| url.len() <= MAX_URL_BYTES).map(str::to_owned);
+        rejection
+    }
+
+    /// Tokens that meet what a response asks for, if it asks for any, and they may be had.
+    fn stronger_tokens<R: sealed::Response>(
+        &self,
+        response: &R,
+        is_rejected: bool,
+        tried: Tried,
+    ) -> Option<TokenCache> {
+        let step_up = self.policy.step_up.as_ref().filter(|_| !tried.step_up && self.may_retry())?;
+        if !(is_rejected || self.is_forbidden(response)) || self.is_from_elsewhere(response) {
+            return None;
+        }
+        step_up.tokens(self.origin(), response.headers())
+    }
+
+    /// What a 403 asks for in vain, of a layer that might have met it.
+    fn unmet_demand<R: sealed::Response>(&self, response: &R) -> Option<NotRetried> {
+        if self.policy.step_up.is_none() || !self.is_forbidden(response) || self.is_from_elsewhere(response) {
+            return None;
+        }
+        match advice(response.headers(), false) {
+            Advice::Leave(reason @ (Reason::InsufficientScope | Reason::InsufficientUserAuthentication)) => {
+                Some(reason.into())
+            }
+            _ => None,
+        }
+    }
+
+    fn is_forbidden<R: sealed::Response>(&self, response: &R) -> bool {
+        response.status() == StatusCode::FORBIDDEN || self.is_grpc && grpc::is_permission_denied(response.headers())
+    }
+
     /// A call that succeeds ends the waiting of the storm guard (F10). A gRPC call that fails in its trailers counts as one that
     /// succeeded: its headers are all that is looked at, and the budget (F11) holds for whoever plays with that.
-    pub(crate) fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
+    fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
         let status = response.status();
         let is_success =
             (status.is_success() || status.is_redirection()) && !(self.is_grpc && grpc::has_failed(response.headers()));
@@ -209,12 +333,17 @@ impl Protection {
     }
 
     /// Another token than the one that was rejected.
-    pub(crate) async fn renew(&self, rejected: &AccessToken) -> Result<AccessToken, oauth_tokens::Error> {
-        self.tokens.renew_for(self.origin().as_str(), rejected).await
+    pub(crate) async fn renew(&self, rejection: &Rejection) -> Result<AccessToken, oauth_tokens::Error> {
+        self.tokens.renew_after(rejection).await
     }
 
-    pub(crate) fn renew_in_background(&self, rejected: &AccessToken) {
-        self.tokens.renew_in_background(self.origin().as_str(), rejected);
+    /// The same request, with tokens of these from now on.
+    pub(crate) fn with_tokens(self, tokens: TokenCache) -> Self {
+        Self { tokens, ..self }
+    }
+
+    pub(crate) fn renew_in_background(&self, rejection: &Rejection) {
+        self.tokens.renew_in_background_after(rejection);
     }
 
     /// A redirect that was followed below the layer led out of the origin or its prefix (R13).
@@ -227,9 +356,21 @@ impl Protection {
     }
 }
 
-/// Puts a token on a request; its header value is made, checked and marked sensitive already.
-pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken) -> Result<(), Error> {
-    match headers.try_insert(AUTHORIZATION, token.authorization().clone()) {
+impl Sent {
+    /// The nonce that the response brings (RFC 9449, section 9), if it is not the one that was sent.
+    fn learn_nonce<R: sealed::Response>(&self, response: &R, protection: &Protection) -> Option<String> {
+        if !self.token.is_bound() || protection.is_from_elsewhere(response) {
+            return None;
+        }
+        let nonce = self.token.learn_nonce(&self.url, response.headers());
+        nonce.filter(|nonce| self.nonce.as_ref() != Some(nonce))
+    }
+}
+
+/// Puts a token on a request, and its proof if it needs one; their values are made, checked and marked sensitive already.
+pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken, proof: Option<HeaderValue>) -> Result<(), Error> {
+    let proven = proof.map_or(Ok(()), |proof| headers.try_insert(DPOP, proof).map(drop));
+    match proven.and_then(|()| headers.try_insert(AUTHORIZATION, token.authorization().clone())) {
         Ok(_) => Ok(()),
         Err(_) => {
             let message = "a request was not sent: it has more headers than a header map can hold one more of";

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 
 use crate::{
@@ -51,6 +51,10 @@ macro_rules! version {
 
             fn located(&self) -> Located<'_> {
                 Destination::of_url(self.url())
+            }
+
+            fn method(&self) -> &Method {
+                self.method()
             }
 
             fn path(&self) -> &str {

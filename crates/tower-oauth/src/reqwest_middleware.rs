@@ -3,16 +3,17 @@
 use std::{future::poll_fn, pin::pin, sync::Arc};
 
 use async_trait::async_trait;
-use http::Extensions;
+use http::{Extensions, HeaderValue};
 use oauth_tokens::AccessToken;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 
 use crate::{
-    Error, ErrorKind, NotRetried, OAuthLayer, RetryOutcome,
+    Error, ErrorKind, NotRetried, OAuthLayer,
     deadline::Deadline,
     drain::Drain,
     message::sealed::{Request as _, Response as _},
-    policy::{Admission, Policy, Protection, Verdict, authorize},
+    outcome::{answer, not_retried},
+    policy::{Admission, Policy, Protection, Sent, Tried, Verdict, authorize},
     redirect::FollowRedirects,
     timer::within,
 };
@@ -113,50 +114,95 @@ impl Middleware for OAuthMiddleware {
             None => Err(Error::deadline_exceeded(protection.origin())),
         };
         let token = token.map_err(reqwest_middleware::Error::middleware)?;
-        send(&protection, token, deadline, request, extensions, next).await
+        send(protection, token, deadline, request, extensions, next).await
     }
 }
 
-/// The first attempt, and the second if it comes to that.
+/// The first attempt, and those that come to follow.
 async fn send(
-    protection: &Protection,
-    token: AccessToken,
+    mut protection: Protection,
+    mut token: AccessToken,
     deadline: Deadline,
     mut request: ::reqwest::Request,
     extensions: &mut Extensions,
     next: Next<'_>,
 ) -> Result<::reqwest::Response> {
-    let kept = if protection.may_retry() { request.keep() } else { None };
-    authorize(request.headers_mut(), &token).map_err(reqwest_middleware::Error::middleware)?;
-    deadline.apply(&mut request);
-    let mut response = next.clone().run(request, extensions).await?;
-    let renewed = match (protection.judge(&response, &token), kept) {
-        (Verdict::Return, _) => return Ok(response),
-        (Verdict::Leave(why), _) => Err(why),
-        (Verdict::Renew, None) => {
-            protection.renew_in_background(&token);
-            Err(protection.why_not_kept())
-        }
-        (Verdict::Renew, Some(kept)) => match within(deadline.left(), protection.renew(&token)).await {
-            Some(Ok(renewed)) => Ok((renewed, kept)),
-            Some(Err(cause)) => Err(NotRetried::NotRenewed(cause)),
-            None => Err(NotRetried::DeadlineExceeded),
-        },
-    };
-    let (token, mut request) = match renewed {
-        Ok(retry) => retry,
-        Err(why) => {
-            response.extensions_mut().insert(RetryOutcome::NotRetried(why));
-            return Ok(response);
-        }
-    };
-    drain(response, deadline).await;
-    authorize(request.headers_mut(), &token).map_err(reqwest_middleware::Error::middleware)?;
-    deadline.apply(&mut request);
-    let mut response = next.run(request, extensions).await?;
-    protection.note_acceptance(&response, &token);
-    response.extensions_mut().insert(RetryOutcome::Retried);
-    Ok(response)
+    let mut tried = Tried::default();
+    let mut nonce: Option<String> = None;
+    let (mut sent, mut proof) = proven(&protection, &request, token.clone(), None)
+        .await
+        .map_err(|cause| reqwest_middleware::Error::middleware(Error::no_proof(protection.origin(), cause)))?;
+    loop {
+        let kept = if protection.may_follow(tried, &token) { request.keep() } else { None };
+        authorize(request.headers_mut(), &token, proof).map_err(reqwest_middleware::Error::middleware)?;
+        deadline.apply(&mut request);
+        let response = next.clone().run(request, extensions).await?;
+        let verdict = protection.judge(&response, &sent, tried);
+        let again = match (verdict, kept) {
+            (Verdict::Return, _) => return Ok(answer(response, tried, None)),
+            (Verdict::Leave(why), _) => return Ok(answer(response, tried, Some(why))),
+            (Verdict::Renew(rejection), None) => {
+                protection.renew_in_background(&rejection);
+                Err(protection.why_not_kept())
+            }
+            (Verdict::ProveAgain(_) | Verdict::StepUp(_), None) => Err(protection.why_not_kept()),
+            (Verdict::ProveAgain(asked), Some(kept)) => {
+                tried.nonce = true;
+                nonce = Some(asked);
+                Ok(kept)
+            }
+            (Verdict::Renew(rejection), Some(kept)) => {
+                tried.renewal = true;
+                let renewed = within(deadline.left(), protection.renew(&rejection)).await;
+                renewed_or_why(renewed).map(|renewed| {
+                    token = renewed;
+                    kept
+                })
+            }
+            (Verdict::StepUp(tokens), Some(kept)) => {
+                // The stronger token may be bound to another key, which knows no nonce yet.
+                (tried.step_up, tried.nonce) = (true, false);
+                let stronger = within(deadline.left(), tokens.token()).await;
+                protection = protection.with_tokens(tokens);
+                renewed_or_why(stronger).map(|stronger| {
+                    token = stronger;
+                    kept
+                })
+            }
+        };
+        request = match again {
+            Ok(kept) => kept,
+            Err(why) => return Ok(not_retried(response, why)),
+        };
+        (sent, proof) = match proven(&protection, &request, token.clone(), nonce.take()).await {
+            Ok(proven) => proven,
+            Err(cause) => return Ok(not_retried(response, NotRetried::NotProven(cause))),
+        };
+        drain(response, deadline).await;
+    }
+}
+
+fn renewed_or_why(
+    renewed: Option<std::result::Result<AccessToken, oauth_tokens::Error>>,
+) -> std::result::Result<AccessToken, NotRetried> {
+    match renewed {
+        Some(Ok(token)) => Ok(token),
+        Some(Err(cause)) => Err(NotRetried::NotRenewed(cause)),
+        None => Err(NotRetried::DeadlineExceeded),
+    }
+}
+
+/// What is sent, with its proof signed.
+async fn proven(
+    protection: &Protection,
+    request: &::reqwest::Request,
+    token: AccessToken,
+    nonce: Option<String>,
+) -> std::result::Result<(Sent, Option<HeaderValue>), oauth_tokens::Error> {
+    match protection.prove(request, token, nonce.as_deref()) {
+        (sent, None) => Ok((sent, None)),
+        (sent, Some(proof)) => Ok((sent, Some(proof.await?))),
+    }
 }
 
 async fn drain(response: ::reqwest::Response, deadline: Deadline) {

@@ -9,6 +9,8 @@ use super::{Challenge, parse};
 pub(crate) enum Advice {
     /// Another token may help.
     Renew,
+    /// The same token may help, with a proof that holds the nonce that comes with the response (RFC 9449, section 9).
+    ProveAgain,
     /// Another token of the same kind would fare no better: the response is the caller's.
     Leave(Reason),
 }
@@ -22,9 +24,11 @@ pub(crate) enum Reason {
     InsufficientScope,
     /// The user has to sign in anew or by stronger means (RFC 9470, section 3).
     InsufficientUserAuthentication,
+    /// The token lacks claims that the challenge names.
+    InsufficientClaims,
     /// The request itself is wrong (RFC 6750, section 3.1).
     InvalidRequest,
-    /// A code that we do not know, `use_dpop_nonce` among them.
+    /// A code that we do not know.
     UnknownError,
 }
 
@@ -49,8 +53,10 @@ pub(crate) fn advice(headers: &HeaderMap, renew_on_other_schemes: bool) -> Advic
     }
     match ours().find_map(Challenge::error) {
         None => Advice::Renew,
+        Some("use_dpop_nonce") => Advice::ProveAgain,
         Some("insufficient_scope") => Advice::Leave(Reason::InsufficientScope),
         Some("insufficient_user_authentication") => Advice::Leave(Reason::InsufficientUserAuthentication),
+        Some("insufficient_claims") => Advice::Leave(Reason::InsufficientClaims),
         Some("invalid_request") => Advice::Leave(Reason::InvalidRequest),
         Some(_) => Advice::Leave(Reason::UnknownError),
     }
@@ -85,8 +91,9 @@ mod tests {
                 &["Bearer error=insufficient_user_authentication, acr_values=high"],
                 Leave(Reason::InsufficientUserAuthentication),
             ),
+            (&["Bearer error=insufficient_claims, claims=e30"], Leave(Reason::InsufficientClaims)),
             (&["Bearer error=invalid_request"], Leave(Reason::InvalidRequest)),
-            (&["DPoP error=use_dpop_nonce"], Leave(Reason::UnknownError)),
+            (&["DPoP error=use_dpop_nonce"], Advice::ProveAgain),
             (&["DPoP error=invalid_dpop_proof"], Leave(Reason::UnknownError)),
             (&["Bearer error=Invalid_Token"], Leave(Reason::UnknownError)),
             (&[r#"Bearer error="""#], Leave(Reason::UnknownError)),

@@ -1,11 +1,11 @@
 //! What settings make.
 
-use std::{cmp::Reverse, fmt, future::poll_fn, pin::pin, task::Poll};
+use std::{cmp::Reverse, fmt, future::poll_fn, path::Path, pin::pin, task::Poll};
 
 use http::Uri;
 use oauth_tokens::TokenCache;
 
-use super::origins::Protected;
+use super::{credential::CertificateFiles, origins::Protected};
 use crate::{
     OAuthLayer, Origin,
     target::{Coverage, Destination, Located},
@@ -17,6 +17,7 @@ pub struct ConfiguredLayer {
     pub(super) layer: OAuthLayer,
     pub(super) origins: Vec<Protected>,
     pub(super) root_certificates: Option<Vec<u8>>,
+    pub(super) certificate_files: Option<CertificateFiles>,
 }
 
 impl ConfiguredLayer {
@@ -79,11 +80,21 @@ impl ConfiguredLayer {
     pub fn root_certificates(&self) -> Option<&[u8]> {
         self.root_certificates.as_deref()
     }
+
+    /// The files of `client.certificate` and `client.key` (PEM), with `tls_client_auth` and `self_signed_tls_client_auth`: for
+    /// a client of the API that is to show the certificate, too, because tokens may be bound to it (RFC 8705, section 3).
+    #[must_use]
+    pub fn certificate_files(&self) -> Option<(&Path, &Path)> {
+        self.certificate_files.as_ref().map(|files| (files.certificate.file.as_path(), files.key.file.as_path()))
+    }
 }
 
 impl fmt::Debug for ConfiguredLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let certificates = self.root_certificates.is_some();
-        f.debug_struct("ConfiguredLayer").field("layer", &self.layer).field("root_certificates", &certificates).finish()
+        f.debug_struct("ConfiguredLayer")
+            .field("layer", &self.layer)
+            .field("root_certificates", &self.root_certificates.is_some())
+            .field("certificate_files", &self.certificate_files())
+            .finish()
     }
 }

@@ -13,6 +13,7 @@ pub(super) enum Node {
     /// As good as not there.
     Null,
     Flag(bool),
+    Number(Number),
     Text(String),
     List(Vec<Node>),
     /// In the order of the document; a key that is there twice is kept twice, and refused later.
@@ -21,11 +22,19 @@ pub(super) enum Node {
     Other(&'static str),
 }
 
+#[derive(Clone, Copy)]
+pub(super) enum Number {
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+}
+
 /// A node as it is looked at: text need not be a node of its own.
 #[derive(Clone, Copy)]
 pub(super) enum View<'a> {
     Null,
     Flag(bool),
+    Number(Number),
     Text(&'a str),
     List(&'a [Node]),
     Table(&'a [(String, Node)]),
@@ -37,6 +46,7 @@ impl Node {
         match self {
             Self::Null => View::Null,
             Self::Flag(value) => View::Flag(*value),
+            Self::Number(number) => View::Number(*number),
             Self::Text(text) => View::Text(text),
             Self::List(items) => View::List(items),
             Self::Table(entries) => View::Table(entries),
@@ -50,6 +60,7 @@ impl View<'_> {
         match self {
             Self::Null => "nothing",
             Self::Flag(_) => "true or false",
+            Self::Number(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -66,7 +77,8 @@ impl<'de> Deserialize<'de> for Node {
 
 struct Reader;
 
-const NUMBER: Node = Node::Other("a number");
+/// One that no setting can be.
+const LARGE_NUMBER: Node = Node::Other("a number");
 
 impl<'de> Visitor<'de> for Reader {
     type Value = Node;
@@ -79,24 +91,24 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Node::Flag(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
-        Ok(NUMBER)
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Number(Number::Signed(value)))
     }
 
     fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
-        Ok(NUMBER)
+        Ok(LARGE_NUMBER)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(NUMBER)
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(Number::Unsigned(value)))
     }
 
     fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
-        Ok(NUMBER)
+        Ok(LARGE_NUMBER)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(NUMBER)
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Number(Number::Float(value)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
@@ -143,7 +155,7 @@ impl<'de> Visitor<'de> for Reader {
         Ok(match table.as_slice() {
             // How formats pass on what serde has no word for.
             [(key, _)] if key.starts_with("$__toml_private") => Node::Other("a date or time"),
-            [(key, _)] if key.starts_with("$serde_json::private") => NUMBER,
+            [(key, _)] if key.starts_with("$serde_json::private") => LARGE_NUMBER,
             _ => Node::Table(table),
         })
     }
@@ -159,15 +171,24 @@ fn text_of(key: Node) -> String {
 
 /// Words of which a value may be made and that say nothing about anybody.
 const HARMLESS: &[&str] = &[
+    "assertion_file",
     "client_credentials",
     "client_secret_basic",
     "client_secret_basic_raw",
+    "client_secret_jwt",
     "client_secret_post",
     "false",
+    "jwt_bearer",
     "none",
+    "omitted",
+    "private_key_jwt",
     "refresh_token",
     "refuse",
+    "self_signed_tls_client_auth",
     "send",
+    "spiffe_jwt",
+    "tls_client_auth",
+    "token_exchange",
     "true",
 ];
 

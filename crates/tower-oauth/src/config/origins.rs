@@ -4,20 +4,31 @@ use oauth_tokens::{TokenCache, TokenClient};
 
 use super::{
     ConfigError,
-    grant::{ASKED_KEYS, Asked, Grant},
+    asked::{self, Asked},
+    grant::Grant,
     names::Keys,
     reader::{Place, Table, Written},
 };
 use crate::Origin;
 
-pub(super) const KEYS: Keys =
-    &["url", "scope", "resource", "audience", "parameters", "same_token_as", "dangerously_allow_plain_http"];
+pub(super) const KEYS: Keys = &[
+    "url",
+    "scope",
+    "resource",
+    "audience",
+    "authorization_details",
+    "parameters",
+    "same_token_as",
+    "dangerously_allow_plain_http",
+];
 
 /// An origin, and the tokens that go there.
 #[derive(Clone)]
 pub(super) struct Protected {
     pub(super) origin: Origin,
     pub(super) tokens: TokenCache,
+    /// What they are asked for with.
+    pub(super) asked: Asked,
     /// Whether they are those of an earlier origin.
     pub(super) shares: bool,
 }
@@ -34,16 +45,27 @@ pub(super) fn read(root: &Table<'_>, client: &TokenClient, grant: &Grant) -> Res
         if let Some(index) = origins.iter().position(|known| known.origin == origin) {
             return Err(url.error(format!("it is the same origin as `origins[{index}]`: remove one of them")));
         }
-        let (tokens, shares) = match table.as_ref().map(|table| table.text("same_token_as")).transpose()?.flatten() {
-            Some(other) => (shared(&other, table.as_ref(), &origins)?, true),
+        let (tokens, asked, shares) = match table
+            .as_ref()
+            .map(|table| table.text("same_token_as"))
+            .transpose()?
+            .flatten()
+        {
+            Some(other) => {
+                let known = shared(&other, table.as_ref(), &origins)?;
+                (known.tokens.clone(), known.asked.clone(), true)
+            }
             None if grant.is_for_one() && !origins.is_empty() => {
                 let message = "a refresh token may be good for one exchange only, so there is one access token for all: add \
                                `same_token_as` with the first origin's URL, if all origins may see the same token";
                 return Err(place.error(message));
             }
-            None => (own(&place, table.as_ref(), client, grant)?, false),
+            None => {
+                let (tokens, asked) = own(&place, table.as_ref(), client, grant)?;
+                (tokens, asked, false)
+            }
         };
-        origins.push(Protected { origin, tokens, shares });
+        origins.push(Protected { origin, tokens, asked, shares });
     }
     Ok(origins)
 }
@@ -63,18 +85,19 @@ fn location<'a>(place: &Place<'a>) -> Result<(Written, Origin, Option<Table<'a>>
     Ok((url, origin, table))
 }
 
-/// The tokens of an earlier origin.
-fn shared(other: &Written, table: Option<&Table<'_>>, origins: &[Protected]) -> Result<TokenCache, ConfigError> {
-    if let Some(place) = table.and_then(|table| ASKED_KEYS.iter().find_map(|key| table.get(key))) {
+/// The earlier origin whose tokens are meant.
+fn shared<'a>(
+    other: &Written,
+    table: Option<&Table<'_>>,
+    origins: &'a [Protected],
+) -> Result<&'a Protected, ConfigError> {
+    if let Some(place) = table.and_then(|table| asked::KEYS.iter().find_map(|key| table.get(key))) {
         return Err(place.error("a token that is another origin's is asked for there: remove this, or `same_token_as`"));
     }
     let known = Origin::parse_allowing_plain_http(&other.text)
         .ok()
         .and_then(|other| origins.iter().find(|known| known.origin == other));
-    match known {
-        Some(known) => Ok(known.tokens.clone()),
-        None => Err(other.error("there is no earlier origin of this URL: write it as it is written there")),
-    }
+    known.ok_or_else(|| other.error("there is no earlier origin of this URL: write it as it is written there"))
 }
 
 /// Tokens of its own.
@@ -83,8 +106,10 @@ fn own(
     table: Option<&Table<'_>>,
     client: &TokenClient,
     grant: &Grant,
-) -> Result<TokenCache, ConfigError> {
+) -> Result<(TokenCache, Asked), ConfigError> {
     let asked = table.map_or(Ok(Asked::default()), Asked::read)?;
     asked.check(client)?;
-    grant.tokens(client, &asked.or(&grant.asked)).map_err(|error| ConfigError::of_tokens(place.path(), error))
+    let asked = asked.or(&grant.asked);
+    let tokens = grant.tokens(client, &asked).map_err(|error| ConfigError::of_tokens(place.path(), error))?;
+    Ok((tokens, asked))
 }

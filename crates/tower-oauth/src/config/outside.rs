@@ -12,7 +12,7 @@ use http_body_util::Full;
 use oauth_tokens::HttpClient;
 use tower_service::Service;
 
-use super::{ConfigError, environment::Environment, reader::Written};
+use super::{ConfigError, credential::CertificateFiles, environment::Environment, reader::Written};
 
 pub(super) struct Outside<'a> {
     pub(super) http: Http,
@@ -34,6 +34,11 @@ impl Outside<'_> {
         matches!(self.http, Http::LeftAlone)
     }
 
+    /// Whether the program brings its own HTTP client, with certificates of its own.
+    pub(super) fn has_own_http(&self) -> bool {
+        matches!(self.http, Http::Given(_))
+    }
+
     pub(super) fn variable(&self, name: &str) -> Option<OsString> {
         match self.environment {
             Some(environment) => environment.get(name),
@@ -41,35 +46,57 @@ impl Outside<'_> {
         }
     }
 
-    /// The client for the authorization server, and the certificates that it was given.
-    pub(super) fn http(&self, certificates: Option<&Written>) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
-        match (&self.http, certificates) {
+    /// The client for the authorization server, and the root certificates that it was given.
+    pub(super) fn http(
+        &self,
+        roots: Option<&Written>,
+        certificate: Option<&CertificateFiles>,
+    ) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
+        match &self.http {
             #[cfg(feature = "reqwest")]
-            (Http::Default, None) => Ok((HttpClient::reqwest(), None)),
-            #[cfg(feature = "reqwest")]
-            (Http::Default, Some(file)) => with_certificates(file),
-            (Http::Given(http), None) => Ok((http.clone(), None)),
-            (Http::Given(_), Some(file)) => Err(file.error(
-                "the program brings its own HTTP client, which does not read this: remove it, and give the certificates to \
-                 that client",
-            )),
-            (Http::LeftAlone, _) => Ok((HttpClient::new(Nobody), None)),
+            Http::Default => default_client(roots, certificate),
+            Http::Given(http) => {
+                let needless = roots.map(|file| &file.path).or(certificate.map(|files| &files.certificate.path));
+                needless.map_or(Ok((http.clone(), None)), |path| {
+                    let message = "the program brings its own HTTP client, which does not read this: remove it, and give the \
+                                   certificates to that client";
+                    Err(ConfigError::at(path, message))
+                })
+            }
+            Http::LeftAlone => Ok((nobody(), None)),
         }
     }
 }
 
 #[cfg(feature = "reqwest")]
-fn with_certificates(file: &Written) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
-    let pem = super::secret::read_file(std::path::Path::new(&file.text)).map_err(|error| {
+fn default_client(
+    roots: Option<&Written>,
+    certificate: Option<&CertificateFiles>,
+) -> Result<(HttpClient, Option<Vec<u8>>), ConfigError> {
+    let mut builder = HttpClient::builder();
+    if let Some(CertificateFiles { certificate, key }) = certificate {
+        builder = builder.identity_files(&certificate.file, &key.file);
+    }
+    let Some(file) = roots else {
+        let http = builder.build().map_err(|error| ConfigError::of_tokens("client.certificate", error))?;
+        return Ok((http, None));
+    };
+    let pem = super::secret::read_file(file.text.as_ref()).map_err(|error| {
         let message =
             format!("the file cannot be read: {}; a relative path counts from the working folder", error.kind());
         file.error(message).caused_by(error)
     })?;
-    let http = HttpClient::with_root_certificates(pem.as_bytes()).map_err(|error| file.refused(error))?;
+    // The files of the client's certificate are not looked at before they are needed.
+    let http = builder.root_certificates(pem.as_bytes()).build().map_err(|error| file.refused(error))?;
     Ok((http, Some(pem.into_bytes())))
 }
 
-/// The HTTP client of settings that are only looked at: it is never called.
+/// For settings that are only looked at.
+pub(super) fn nobody() -> HttpClient {
+    HttpClient::new(Nobody)
+}
+
+/// It is never called.
 #[derive(Clone)]
 struct Nobody;
 

@@ -28,6 +28,10 @@ impl<'a> Place<'a> {
         &self.path
     }
 
+    pub(super) fn view(&self) -> View<'a> {
+        self.value
+    }
+
     pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::at(&self.path, message)
     }
@@ -36,12 +40,20 @@ impl<'a> Place<'a> {
         matches!(self.value, View::Text(_))
     }
 
+    pub(super) fn is_flag(&self) -> bool {
+        matches!(self.value, View::Flag(_))
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, View::Table(_))
+    }
+
     pub(super) fn text(&self) -> Result<Written, ConfigError> {
         match self.value {
             View::Text("") => Err(self.error("it is empty: give it a value, or leave it out")),
             View::Text(text) => Ok(Written { path: self.path.clone(), text: text.to_owned() }),
             View::List(_) | View::Table(_) => Err(self.must_be("a string")),
-            View::Null | View::Flag(_) | View::Other(_) => Err(self.must_be("a string, in quotes")),
+            View::Null | View::Flag(_) | View::Number(_) | View::Other(_) => Err(self.must_be("a string, in quotes")),
         }
     }
 
@@ -141,7 +153,7 @@ impl<'a> Place<'a> {
         ConfigError::at(place, message)
     }
 
-    fn must_be(&self, what: &str) -> ConfigError {
+    pub(super) fn must_be(&self, what: &str) -> ConfigError {
         self.error(format!("it must be {what}, not {}", self.value.kind()))
     }
 }
@@ -176,6 +188,25 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Refuses settings that would change nothing beside what was chosen in another one.
+    pub(super) fn refuse_besides<T: PartialEq>(
+        &self,
+        choice: &str,
+        words: &[(&str, T)],
+        chosen: T,
+        goes_with: &[(&str, &[T])],
+    ) -> Result<(), ConfigError> {
+        let needless = goes_with.iter().find(|(key, fits)| self.get(key).is_some() && !fits.contains(&chosen));
+        let Some((key, fits)) = needless else { return Ok(()) };
+        let fits = words.iter().filter(|(_, meaning)| fits.contains(meaning));
+        let chosen = words.iter().find(|(_, meaning)| *meaning == chosen).map_or("", |(word, _)| word);
+        let message = format!(
+            "it does not go with `{choice} = \"{chosen}\"`: remove it, or set that to one of {}",
+            listed(fits.map(|(word, _)| word))
+        );
+        Err(self.error(key, message))
+    }
+
     /// An error of a setting, whether it is there or not.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
         ConfigError::at(join(&self.path, key), message)
@@ -193,7 +224,7 @@ impl Written {
     }
 }
 
-fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+pub(super) fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     let quoted: Vec<_> = words.into_iter().map(|word| format!("`{}`", word.as_ref())).collect();
     quoted.join(", ")
 }

@@ -16,12 +16,23 @@ use super::{
 };
 
 /// Where secrets belong. Environment variables of these names hold them themselves.
-pub(super) const PATHS: &[&str] = &["client.secret", "grant.token"];
+pub(super) const PATHS: &[&str] = &[
+    "client.secret",
+    "client.key",
+    "client.dpop.key",
+    "grant.token",
+    "grant.subject_token",
+    "grant.actor_token",
+    "grant.assertion",
+];
 
 pub(super) const KEYS: Keys = &["file", "env"];
 
-/// Stands for a secret that is not looked at.
-const UNREAD: &str = "unread";
+/// What is read anew and again has to be a file.
+pub(super) const FILE_KEYS: Keys = &["file"];
+
+/// Stands for a secret that is not looked at; as long as one has to be.
+pub(super) const UNREAD: &str = "a secret that nobody has looked at";
 
 /// The most that is read of a file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -41,7 +52,7 @@ impl SecretPlace {
     pub(super) fn read(place: &Place<'_>) -> Result<Self, ConfigError> {
         if place.is_text() {
             return Err(place.error(
-                "a secret is not written into settings: write where it is, `{ file = \"/run/secrets/NAME\" }` or \
+                "it is not written into settings: write where it is, `{ file = \"/run/secrets/NAME\" }` or \
                  `{ env = \"NAME\" }`",
             ));
         }
@@ -55,13 +66,26 @@ impl SecretPlace {
         Ok(Self { path: place.path().to_owned(), kind })
     }
 
-    pub(super) fn error(&self, message: &str) -> ConfigError {
-        ConfigError::at(&self.path, message)
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
-    /// An error of what the secret was given to.
-    pub(super) fn refused(&self, error: oauth_tokens::Error) -> ConfigError {
-        ConfigError::of_tokens(&self.path, error)
+    #[cfg(feature = "signing")]
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::File(file) => Some(file),
+            Kind::Variable(_) => None,
+        }
+    }
+
+    /// For what must be a file: it is replaced while the program runs.
+    pub(super) fn into_file(self) -> Result<FilePlace, ConfigError> {
+        match self.kind {
+            Kind::File(file) => Ok(FilePlace { path: self.path, file }),
+            Kind::Variable(name) => {
+                Err(name.error("it must be a file, which can be replaced while the program runs: give `file`"))
+            }
+        }
     }
 
     /// The secret, for as long as the program runs: a file is read anew for each exchange.
@@ -72,11 +96,14 @@ impl SecretPlace {
         }
     }
 
-    /// The secret as it is now.
-    pub(super) fn value(&self, outside: &Outside<'_>) -> Result<String, ConfigError> {
+    /// The secret as it is now. None: it is not looked at.
+    pub(super) fn value(&self, outside: &Outside<'_>) -> Result<Option<String>, ConfigError> {
         let text = match &self.kind {
-            _ if outside.is_left_alone() => return Ok(UNREAD.to_owned()),
-            Kind::Variable(name) => return variable(name, outside),
+            Kind::Variable(name) => {
+                let value = variable(name, outside)?;
+                return Ok((!outside.is_left_alone()).then_some(value));
+            }
+            Kind::File(_) if outside.is_left_alone() => return Ok(None),
             Kind::File(file) => read_file(file).map_err(|error| {
                 let message = format!("the file cannot be read: {}", error.kind());
                 ConfigError::at(format!("{}.file", self.path), message).caused_by(error)
@@ -84,8 +111,21 @@ impl SecretPlace {
         };
         match text.trim_end_matches(['\r', '\n']) {
             "" => Err(ConfigError::at(format!("{}.file", self.path), "the file is empty")),
-            text => Ok(text.to_owned()),
+            text => Ok(Some(text.to_owned())),
         }
+    }
+}
+
+/// A file, and the setting that names it.
+#[derive(Clone)]
+pub(super) struct FilePlace {
+    pub(super) path: String,
+    pub(super) file: PathBuf,
+}
+
+impl FilePlace {
+    pub(super) fn read(place: &Place<'_>) -> Result<Self, ConfigError> {
+        SecretPlace::read(place)?.into_file()
     }
 }
 

@@ -1,11 +1,11 @@
 //! `[server]`: the authorization server.
 
-use oauth_tokens::{AuthorizationServer, AuthorizationServerBuilder};
+use oauth_tokens::{AuthorizationServer, AuthorizationServerBuilder, HttpClient};
 
 use super::{
     ConfigError,
     names::Keys,
-    outside::Outside,
+    outside,
     reader::{Table, Written},
 };
 
@@ -18,27 +18,30 @@ pub(super) const KEYS: Keys = &[
     "root_certificates",
 ];
 
-/// The server, and the root certificates that its HTTP client was given.
-pub(super) fn read(
-    table: &Table<'_>,
-    outside: &Outside<'_>,
-) -> Result<(AuthorizationServer, Option<Vec<u8>>), ConfigError> {
+/// Where the server is.
+pub(super) struct Server {
+    place: Place,
+    plain_http: bool,
+    pub(super) root_certificates: Option<Written>,
+}
+
+enum Place {
+    Issuer { issuer: Written, overriding: Option<Written>, accepted: Option<Written> },
+    TokenEndpoint(Written),
+}
+
+pub(super) fn read(table: &Table<'_>) -> Result<Server, ConfigError> {
     let issuer = table.text("issuer")?;
     let token_endpoint = table.text("token_endpoint")?;
     let overriding = table.text("override_token_endpoint")?;
     let accepted = table.text("accept_metadata_issuer")?;
     let plain_http = table.flag("dangerously_allow_plain_http")?;
-    let certificates = table.text("root_certificates")?;
+    let root_certificates = table.text("root_certificates")?;
 
-    let (http, certificates) = outside.http(certificates.as_ref())?;
-    let mut builder = AuthorizationServer::via(http);
-    if plain_http {
-        builder = builder.dangerously_allow_plain_http();
-    }
-    let server = match (issuer, token_endpoint) {
-        (Some(issuer), None) => discovered(builder, &issuer, overriding, accepted)?,
+    let place = match (issuer, token_endpoint) {
+        (Some(issuer), None) => Place::Issuer { issuer, overriding, accepted },
         (None, Some(url)) => match overriding.or(accepted) {
-            None => builder.token_endpoint(&url.text).map_err(|error| url.refused(error))?,
+            None => Place::TokenEndpoint(url),
             Some(needless) => return Err(needless.error("it goes with `issuer` only: remove it")),
         },
         (None, None) => {
@@ -51,15 +54,40 @@ pub(super) fn read(
             return Err(url.error(message));
         }
     };
-    Ok((server, certificates))
+    let server = Server { place, plain_http, root_certificates };
+    // Before anything else is, because the table comes first.
+    server.judged()?;
+    Ok(server)
+}
+
+impl Server {
+    /// The server of settings that are only looked at.
+    pub(super) fn judged(&self) -> Result<AuthorizationServer, ConfigError> {
+        self.over(outside::nobody())
+    }
+
+    pub(super) fn has_issuer(&self) -> bool {
+        matches!(self.place, Place::Issuer { .. })
+    }
+
+    pub(super) fn over(&self, http: HttpClient) -> Result<AuthorizationServer, ConfigError> {
+        let builder = AuthorizationServer::via(http);
+        let builder = if self.plain_http { builder.dangerously_allow_plain_http() } else { builder };
+        match &self.place {
+            Place::Issuer { issuer, overriding, accepted } => {
+                discovered(builder, issuer, overriding.as_ref(), accepted.as_ref())
+            }
+            Place::TokenEndpoint(url) => builder.token_endpoint(&url.text).map_err(|error| url.refused(error)),
+        }
+    }
 }
 
 /// One setting after the other, so that each error is known to be of the last one.
 fn discovered(
     mut builder: AuthorizationServerBuilder,
     issuer: &Written,
-    overriding: Option<Written>,
-    accepted: Option<Written>,
+    overriding: Option<&Written>,
+    accepted: Option<&Written>,
 ) -> Result<AuthorizationServer, ConfigError> {
     let mut server = builder.clone().issuer(&issuer.text).map_err(|error| issuer.refused(error))?;
     if let Some(url) = overriding {

@@ -62,6 +62,14 @@ impl<'a> Destination<'a> {
         Located::Here(Destination { scheme: url.scheme(), host, port: url.port(), path: url.path() })
     }
 
+    /// The URL without query, as proofs of possession name it (RFC 9449, section 4.2).
+    pub(crate) fn url(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}://{}:{port}{}", self.scheme, self.host, self.path),
+            None => format!("{}://{}{}", self.scheme, self.host, self.path),
+        }
+    }
+
     /// Whether `Host` agrees with the URL (R5): the server goes by one of them, and we by the other. It need not
     /// be there, for whoever sends the request derives it from the URL.
     pub(crate) fn check_host(&self, headers: &HeaderMap) -> Result<(), HostError> {
