@@ -19,15 +19,16 @@ mod settings;
 use std::{
     io::Write,
     net::IpAddr,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use examples::chain;
 use http::header::CONTENT_TYPE;
-use reqwest::{Certificate, Response, Url};
+use reqwest::{Certificate, Identity, Response, Url};
 use reqwest_middleware::ClientWithMiddleware;
 use tower_oauth::ConfiguredLayer;
 
@@ -46,7 +47,7 @@ async fn main() -> ExitCode {
         // Somebody wants to know what this is. Nothing is wrong with that.
         return Args::command().print_help().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let args = Args::parse();
+    let args = Args::read();
     match run(&args).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -68,7 +69,7 @@ async fn run(args: &Args) -> Result<bool> {
 
     let ending = async {
         get_token(args, &settings, &tokens).await?;
-        print(call(args, &api, body).await?).await
+        print(call(args, &settings, &api, body).await?).await
     };
     let ending = ending.await.map_err(|error| report::failure(&error, &settings))?;
     if let Some(explanation) = report::explain(&ending, args, &settings) {
@@ -83,11 +84,28 @@ fn protected_api(configured: &ConfiguredLayer, url: &Url) -> Result<ClientWithMi
     if let Some(pem) = configured.root_certificates() {
         builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
     }
+    let mut failed = "a client of the API could not be made".to_owned();
+    if let Some((certificate, key)) = configured.certificate_files() {
+        // Tokens may be bound to it.
+        let shown = format!("the certificate in {} and the key in {}", certificate.display(), key.display());
+        builder = builder.identity(identity(certificate, key).with_context(|| format!("{shown} cannot be used"))?);
+        failed = format!("{shown} cannot be used: do they belong together?");
+    }
     if is_this_machine(url) {
         // A proxy from the environment would take "this machine" for itself.
         builder = builder.no_proxy();
     }
-    Ok(configured.layer().reqwest(builder)?)
+    configured.layer().reqwest(builder).context(failed)
+}
+
+fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
+    let read = |file: &Path| std::fs::read(file).with_context(|| format!("could not read the file {}", file.display()));
+    let mut pem = read(certificate)?;
+    if key != certificate {
+        pem.push(b'\n');
+        pem.extend(read(key)?);
+    }
+    Ok(Identity::from_pem(&pem)?)
 }
 
 fn is_this_machine(url: &Url) -> bool {
@@ -100,14 +118,16 @@ fn is_this_machine(url: &Url) -> bool {
 async fn get_token(args: &Args, settings: &Settings, tokens: &Tokens<'_>) -> Result<()> {
     let server = settings.text("/server/issuer").or(settings.text("/server/token_endpoint")).unwrap_or_default();
     let id = settings.text("/client/id").unwrap_or_default();
-    eprintln!("token: asking {server} as client {id:?} ({}){}", settings.authentication(), wishes(settings, tokens));
+    let wishes = wishes(settings, tokens);
+    eprintln!("token: asking {server} as client {id:?} ({}){wishes}", settings.authentication());
     let began = Instant::now();
     let token = tokens.cache.token().await?;
     let lifetime = match tokens.cache.status().expires_in {
         Some(left) => format!("usable for {} s", left.as_secs()),
         None => "the server did not say how long it is valid".to_owned(),
     };
-    eprintln!("token: there after {} ms, {lifetime}", began.elapsed().as_millis());
+    let bound = if token.is_bound() { ", bound to a key (DPoP)" } else { "" };
+    eprintln!("token: there after {} ms, {lifetime}{bound}", began.elapsed().as_millis());
     if args.show_token {
         eprintln!("token: {}", claims::describe(&token));
     }
@@ -119,11 +139,13 @@ fn wishes(settings: &Settings, tokens: &Tokens<'_>) -> String {
         nothing if nothing.is_empty() => nothing,
         values => format!(", {name} {values}"),
     };
-    ["scope", "resource", "audience"].map(wish).concat()
+    let exchanged = settings.origin("/grant/subject_token");
+    let exchange = exchanged.map(|origin| format!(", in exchange for the token in {origin}")).unwrap_or_default();
+    [exchange, ["scope", "resource", "audience"].map(wish).concat()].concat()
 }
 
 /// Nothing here speaks of tokens: the layer puts them on, and renews and retries after a 401.
-async fn call(args: &Args, api: &ClientWithMiddleware, body: Option<Vec<u8>>) -> Result<Response> {
+async fn call(args: &Args, settings: &Settings, api: &ClientWithMiddleware, body: Option<Vec<u8>>) -> Result<Response> {
     let method = args.method();
     eprintln!("call: {method} {}", args.url);
     let mut request = api.request(method, args.url.clone());
@@ -138,7 +160,12 @@ async fn call(args: &Args, api: &ClientWithMiddleware, body: Option<Vec<u8>>) ->
     }
     let began = Instant::now();
     let response = request.send().await.context("the API could not be called")?;
-    eprintln!("call: {} after {} ms{}", response.status(), began.elapsed().as_millis(), report::retried(&response));
+    eprintln!(
+        "call: {} after {} ms{}",
+        response.status(),
+        began.elapsed().as_millis(),
+        report::retried(&response, settings)
+    );
     if response.url() != &args.url {
         eprintln!("call: after redirects, this is the answer of {}", response.url());
     }

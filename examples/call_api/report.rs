@@ -40,6 +40,9 @@ fn about_token(error: &oauth_tokens::Error, settings: &Settings) -> Option<Strin
         ErrorKind::MissingEndpoint | ErrorKind::InvalidEndpoint => {
             Some(format!("give the {} instead of the {}", name("server.token_endpoint"), name("server.issuer")))
         }
+        ErrorKind::InvalidResponse if settings.is_bound() && error.to_string().contains("Bearer") => {
+            Some(format!("this server may not bind tokens to keys: try without {}", settings.switch("client.dpop")))
+        }
         ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse => Some(about_strange_answer(error, settings)),
         ErrorKind::Config | ErrorKind::Credential => None,
         _ => about_transport(&chain(error), settings),
@@ -51,7 +54,7 @@ fn about_strange_answer(error: &oauth_tokens::Error, settings: &Settings) -> Str
     let name = |path| settings.name(path);
     match error.status() {
         Some(StatusCode::FORBIDDEN) => format!(
-            "the server does not say why; check {} and the secret first, then what stands between here and there: a VPN, a \
+            "the server does not say why; check {} and its credentials first, then what stands between here and there: a VPN, a \
              list of allowed addresses, a gateway",
             name("client.id")
         ),
@@ -70,44 +73,110 @@ fn about_strange_answer(error: &oauth_tokens::Error, settings: &Settings) -> Str
 
 fn about_oauth_error(code: &str, settings: &Settings) -> Option<String> {
     let name = |path| settings.name(path);
-    let by = |method, option| settings.assignment("client.authentication", method, option);
-    let (basic, post) = (by("client_secret_basic", "basic"), by("client_secret_post", "post"));
-    Some(match code {
-        "invalid_client" => {
-            let other = if settings.authentication() == "client_secret_basic" { post } else { basic };
-            format!(
-                "check {} and {}; if both are right, the server may want them in another way: try {other}",
-                name("client.id"),
-                settings.secret_place()
-            )
-        }
-        "invalid_scope" => format!(
+    let grant = settings.text("/grant/type").unwrap_or("client_credentials");
+    let handed_in = ["/grant/subject_token", "/grant/assertion", "/grant/token"];
+    let handed_in = handed_in.iter().find_map(|pointer| settings.origin(pointer));
+    Some(match (code, handed_in) {
+        ("invalid_client", _) => about_client(settings),
+        ("invalid_scope", _) => format!(
             "check {}: the server must know it, and the client must be allowed to ask for it",
             name("grant.scope")
         ),
-        "invalid_target" => {
+        ("invalid_target", _) => {
             format!("check {}: the server must know it, and some take only one", name("grant.resource"))
         }
-        "invalid_request" if settings.authentication() == "client_secret_basic_raw" => {
-            format!("this server may want id and secret encoded: try {basic}")
-        }
-        "invalid_request" => format!(
-            "some servers need {}, {} or {}; a client id or secret with odd characters may need {post}",
-            name("grant.scope"),
-            name("grant.resource"),
-            name("grant.audience")
+        ("invalid_request" | "invalid_grant", Some(origin)) => format!(
+            "the token in {origin} may have expired, been revoked or replaced, or be none that this server takes; or this \
+             client may not use the grant"
         ),
-        "invalid_grant" => "the refresh token has expired, was revoked, or has been replaced by another".to_owned(),
-        "unauthorized_client" => {
-            let grant = settings.text("/grant/type").unwrap_or("client_credentials").replace('_', "-");
-            format!("allow the {grant} grant for this client at the server")
+        ("invalid_request", None) => about_invalid_request(settings),
+        ("invalid_grant", None) if !settings.is_bound() => {
+            format!("this client may have to bind its tokens to a key: try {}", settings.switch("client.dpop"))
         }
+        ("invalid_dpop_proof" | "use_dpop_nonce", _) => format!(
+            "compare this machine's clock with the server's; and give {} or {} as the server itself spells them",
+            name("server.issuer"),
+            name("server.token_endpoint")
+        ),
+        ("unauthorized_client", _) => {
+            format!("allow the {} grant for this client at the server", grant.replace('_', "-"))
+        }
+        ("unsupported_grant_type", _) => format!("this server does not know the {} grant", grant.replace('_', "-")),
         _ => return None,
     })
 }
 
+fn about_invalid_request(settings: &Settings) -> String {
+    let name = |path| settings.name(path);
+    let by = |method, option| settings.assignment("client.authentication", method, option);
+    let needed =
+        format!("some servers need {}, {} or {}", name("grant.scope"), name("grant.resource"), name("grant.audience"));
+    match settings.authentication() {
+        "client_secret_basic_raw" => {
+            format!("this server may want id and secret encoded: try {}", by("client_secret_basic", "basic"))
+        }
+        "client_secret_basic" => {
+            format!("{needed}; a client id or secret with odd characters may need {}", by("client_secret_post", "post"))
+        }
+        "assertion_file" | "spiffe_jwt" => about_client(settings),
+        _ => needed,
+    }
+}
+
+/// What to look at when the server does not know the client.
+fn about_client(settings: &Settings) -> String {
+    let id = settings.name("client.id");
+    let from = |pointer| settings.origin(pointer).unwrap_or("the settings");
+    let by = |method, option| settings.assignment("client.authentication", method, option);
+    match settings.authentication() {
+        "private_key_jwt" => format!(
+            "check {id}; the server must know the public half of the key in {}, by its name ({}) if it has one there, and allow \
+             its algorithm",
+            from("/client/key"),
+            settings.name("client.key_id")
+        ),
+        "client_secret_jwt" => format!(
+            "check {id} and the secret in {}; the server must expect assertions that are signed with it, not the secret itself",
+            from("/client/secret")
+        ),
+        "tls_client_auth" | "self_signed_tls_client_auth" => format!(
+            "check {id}, and that the server knows this client by the certificate in {}: by its names, or as it is if nobody \
+             else signed it",
+            from("/client/certificate")
+        ),
+        "assertion_file" | "spiffe_jwt" => format!(
+            "check {id} and the assertion in {}: the server must trust its issuer, be its audience and know its subject; some \
+             take each one only once",
+            from("/client/assertion")
+        ),
+        "none" => format!("check {id}, and whether it needs a secret"),
+        method => {
+            let other = match method {
+                "client_secret_basic" => by("client_secret_post", "post"),
+                _ => by("client_secret_basic", "basic"),
+            };
+            let secret = from("/client/secret");
+            format!(
+                "check {id} and the secret in {secret}; if both are right, the server may want them in another way: try {other}"
+            )
+        }
+    }
+}
+
 fn about_transport(text: &str, settings: &Settings) -> Option<String> {
     let text = text.to_ascii_lowercase();
+    if text.contains("fatal alert") {
+        return Some(match settings.origin("/client/certificate") {
+            Some(certificate) => format!("the server does not take the certificate in {certificate}"),
+            None => {
+                let mtls = settings.assignment("client.authentication", "tls_client_auth", "mtls");
+                format!(
+                    "the server may want a certificate of the client's: try {mtls} with {}",
+                    settings.name("client.certificate")
+                )
+            }
+        });
+    }
     if text.contains("certificate") || text.contains("unknownissuer") {
         let root = settings.assignment("server.root_certificates", "FILE", "FILE");
         return Some(format!("is that a development certificate, or one of your company's? Give its root with {root}"));
@@ -125,9 +194,12 @@ fn about_transport(text: &str, settings: &Settings) -> Option<String> {
 }
 
 /// How a 401 was dealt with, at the end of a line.
-pub(crate) fn retried(response: &Response) -> &'static str {
+pub(crate) fn retried(response: &Response, settings: &Settings) -> &'static str {
     match response.extensions().get() {
-        Some(RetryOutcome::Retried) => " (the first token got 401; this is the answer to a renewed one)",
+        Some(RetryOutcome::Retried) if settings.is_bound() => {
+            " (the first try was refused; this is the answer to the second, with another proof or token)"
+        }
+        Some(RetryOutcome::Retried) => " (the first token was refused; this is the answer to another one)",
         _ => "",
     }
 }
@@ -173,9 +245,16 @@ fn about_401(ending: &Ending, args: &Args, settings: &Settings) -> Vec<String> {
         )],
     };
     lines.extend(challenges(&ending.headers));
+    let wanted = challenge::parse(&ending.headers);
+    let wants = |scheme: &str| wanted.iter().any(|found| found.is(scheme));
+    if ending.outcome.is_some() && wants("DPoP") && !wants("Bearer") && !settings.is_bound() {
+        let dpop = settings.switch("client.dpop");
+        lines.push(format!("hint: the API wants tokens that are bound to a key: try {dpop}"));
+        return lines;
+    }
     lines.push(match &ending.outcome {
         Some(RetryOutcome::Retried) => format!(
-            "  a renewed token got 401, too, so it is not about a token that expired or was revoked\n\
+            "  another token got 401, too, so it is not about one that expired or was revoked\n\
              hint: the API may want a token of another issuer, or for another audience: compare what it wants with \
              --show-token, and ask for it by {}, {} or {}",
             name("grant.audience"),

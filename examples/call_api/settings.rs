@@ -73,6 +73,12 @@ impl Settings {
             "client.authentication" => "--auth",
             "client.secret.file" => "--client-secret-file",
             "client.secret.env" | "client.secret" => SECRET_VARIABLE,
+            "client.key" | "client.key.file" => "--key",
+            "client.key_id" => "--key-id",
+            "client.certificate" | "client.certificate.file" => "--cert",
+            "client.assertion" | "client.assertion.file" => "--assertion-file",
+            "client.dpop" => "--dpop",
+            "grant.subject_token" | "grant.subject_token.file" => "--exchange-token-file",
             "grant.scope" => "--scope",
             "grant.resource" => "--resource",
             "grant.audience" => "--audience",
@@ -92,16 +98,29 @@ impl Settings {
         }
     }
 
-    /// Where the client's secret came from.
-    pub(crate) fn secret_place(&self) -> String {
-        match (self.text("/client/secret/file"), self.text("/client/secret/env")) {
-            (Some(file), _) => format!("the secret in {file}"),
-            (None, Some(variable)) => format!("the secret in {variable}"),
-            (None, None) => "whether it needs a secret".to_owned(),
+    /// As [`assignment`](Self::assignment), of a setting that is on or off.
+    pub(crate) fn switch(&self, path: &str) -> String {
+        match &self.file {
+            Some(_) => format!("`{path} = true`"),
+            None => self.name(path),
         }
     }
 
-    /// How the client shows its secret, by the registered name.
+    /// Where what is kept from settings came from, at a JSON pointer: a file or a variable.
+    pub(crate) fn origin(&self, pointer: &str) -> Option<&str> {
+        ["file", "env"].iter().find_map(|kind| self.text(&format!("{pointer}/{kind}")))
+    }
+
+    /// Whether tokens are bound to a key.
+    pub(crate) fn is_bound(&self) -> bool {
+        match &self.written["client"]["dpop"] {
+            Value::Bool(bound) => *bound,
+            Value::String(bound) => bound.eq_ignore_ascii_case("true"),
+            other => other.is_object(),
+        }
+    }
+
+    /// How the client proves who it is, by the registered name.
     pub(crate) fn authentication(&self) -> &str {
         self.text("/client/authentication").unwrap_or("client_secret_basic")
     }
@@ -132,8 +151,12 @@ fn from_options(args: &Args) -> Result<Value> {
         let file = std::path::absolute(file)?.into_os_string().into_string();
         file.map_err(|file| anyhow!("the path {} is not Unicode", file.display()))
     };
+    let file = |option: &Option<PathBuf>| -> Result<Value> {
+        option.as_ref().map_or(Ok(Value::Null), |file| Ok(json!({ "file": path(file)? })))
+    };
     let secret = match (&args.client_secret_file, std::env::var_os(SECRET_VARIABLE)) {
-        (Some(file), _) => json!({ "file": path(file)? }),
+        _ if !args.auth.has_secret() => Value::Null,
+        (Some(_), _) => file(&args.client_secret_file)?,
         (None, Some(_)) => json!({ "env": SECRET_VARIABLE }),
         (None, None) => bail!("there is no client secret: set {SECRET_VARIABLE}, or give --client-secret-file FILE"),
     };
@@ -143,8 +166,25 @@ fn from_options(args: &Args) -> Result<Value> {
             "token_endpoint": args.token_endpoint,
             "root_certificates": args.ca_cert.as_ref().map(path).transpose()?,
         },
-        "client": { "id": args.client_id, "authentication": args.auth.name(), "secret": secret },
-        "grant": { "scope": args.scope, "resource": args.resource, "audience": args.audience },
+        "client": {
+            "id": args.client_id,
+            "authentication": args.auth.name(),
+            "secret": secret,
+            "key": file(&args.key)?,
+            "key_id": args.key_id,
+            "certificate": file(&args.cert)?,
+            "assertion": file(&args.assertion_file)?,
+            // Without an issuer, nothing else says for whom an assertion is.
+            "assertion_audience": args.token_endpoint.as_ref().filter(|_| args.auth.is_signed()),
+            "dpop": args.dpop,
+        },
+        "grant": {
+            "type": if args.exchange_token_file.is_some() { "token_exchange" } else { "client_credentials" },
+            "subject_token": file(&args.exchange_token_file)?,
+            "scope": args.scope,
+            "resource": args.resource,
+            "audience": args.audience,
+        },
         "origins": args.url.origin().ascii_serialization(),
     }))
 }
