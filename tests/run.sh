@@ -34,7 +34,7 @@ all_tests() {
 # The programs that the tests have built: the same code, features and all.
 examples() {
   local name
-  for name in quickstart reqwest_client compose identity_servers grpc; do
+  for name in quickstart reqwest_client compose identity_servers grpc on_behalf_of device_login mcp_client; do
     printf -- '-- %s\n' "$name"
     "$target/debug/examples/$name" || return 1
   done

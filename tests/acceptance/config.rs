@@ -1,8 +1,10 @@
 //! Layers from settings (feature `config`).
 
 mod arbitrary;
+mod credentials;
 mod documents;
 mod environment;
+mod grants;
 mod mistakes;
 mod outside;
 mod secrets;

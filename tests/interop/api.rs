@@ -1,14 +1,20 @@
 //! The servers' other endpoints and the API, by plain requests: what a test checks against.
 
+use std::sync::LazyLock;
+
 use oauth_tokens::AccessToken;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::Value;
 
 use crate::server::RealServer;
 
-/// A client without any of ours.
-pub(crate) fn plain() -> Client {
-    Client::builder().no_proxy().redirect(Policy::none()).build().expect("a client")
+/// A client without any of ours. It keeps no connections, as each test has a runtime of its own.
+pub(crate) fn plain() -> &'static Client {
+    static SHARED: LazyLock<Client> = LazyLock::new(|| {
+        let builder = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+        builder.build().expect("a client")
+    });
+    &SHARED
 }
 
 impl RealServer {
@@ -59,8 +65,14 @@ impl RealServer {
 
     /// A refresh token, as a user's sign-in leaves it behind.
     pub(crate) async fn sign_in(&self, role: &str) -> String {
-        let url = format!("{}/refresh-token?client_id={}", self.text("/admin"), self.registered(role).id);
-        let minted: Value = plain().post(url).send().await.expect("an answer").json().await.expect("JSON");
-        minted["refresh_token"].as_str().expect("a refresh token").to_owned()
+        let order = format!("refresh-token?client_id={}", self.of_client(role, "id"));
+        self.admin(&order, "refresh_token").await
+    }
+
+    /// Has something done at the server that no client can do, and gives one field of the answer.
+    pub(crate) async fn admin(&self, order: &str, field: &str) -> String {
+        let url = format!("{}/{order}", self.text("/admin"));
+        let done: Value = plain().post(url).send().await.expect("an answer").json().await.expect("JSON");
+        done[field].as_str().unwrap_or_else(|| panic!("{order}: {done}")).to_owned()
     }
 }

@@ -1,5 +1,7 @@
 //! The example `call_api`, run as its users run it.
 
+mod credentials;
+
 use std::{
     env,
     ffi::OsString,
@@ -199,7 +201,8 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
     let mut build = Command::new(cargo);
     build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdin(Stdio::null());
-    build.args(["build", "--package", "examples", "--example", "call_api", "--message-format", "json"]);
+    // The whole workspace is selected, so that what its tests were built with serves again.
+    build.args(["build", "--workspace", "--example", "call_api", "--message-format", "json"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

@@ -1,17 +1,27 @@
 //! Real servers, which nobody here wrote: oidc-provider and django-oauth-toolkit, each with an API that it protects.
 //!
-//! Each test runs against both. Names begin with the numbers of `ACCEPTANCE` that they show. Time is real here.
+//! Each test runs against both, where both can do what it is about: much is oidc-provider's alone. Names begin with the
+//! numbers of `ACCEPTANCE` that they show. Time is real here.
 
 mod api;
+mod bound_tokens;
 mod call_api;
 mod client;
+mod client_auth;
+mod device;
 mod discovery;
+mod dpop;
+mod endpoints;
+mod jwt_bearer;
 mod layer;
 mod lifetimes;
+mod mtls;
+mod rar;
 mod refresh;
 mod renewal;
 mod server;
 mod token_errors;
+mod token_exchange;
 mod tokens;
 
 /// Makes each of these functions a test against oidc-provider and a test against django-oauth-toolkit, in servers that

@@ -9,6 +9,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # Both servers call themselves; that is loopback, and no business of a proxy's.
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY NODE_USE_ENV_PROXY
 
+# For the files that a server makes for its tests (keys and certificates).
+export INTEROP_STATE=$state
+
 case ${1:-} in
   oidc) exec node "$oidc/server.mjs" "${@:2}" ;;
   django) exec "$venv/bin/python" "$here/django/server.py" "${@:2}" ;;

@@ -1,7 +1,7 @@
 //! The same settings in every form make the same layer.
 
 use ::config::{Config, Environment, File, FileFormat};
-use oauth_test_server::{Client, ClientAuthMethod, TestServer};
+use oauth_test_server::{Algorithm, Client, ClientAuthMethod, TestKey, TestServer, TrustedIssuer};
 use serde_json::json;
 use tests::support::TempFolder;
 use tower_oauth::OAuthConfig;
@@ -184,6 +184,85 @@ async fn the_same_settings_in_every_form_ask_for_the_same() {
     ];
     for (name, config) in forms {
         assert_eq!(observed(&config).await, expected, "{name}");
+    }
+}
+
+const OTHER_TOML: &str = r#"
+    server.issuer = "https://id.test"
+    origins = ["https://api.test"]
+
+    [client]
+    id = "orders"
+    authentication = "private_key_jwt"
+    key = { file = "FILE" }
+    key_id = "k1"
+    dpop = true
+
+    [grant]
+    type = "token_exchange"
+    subject_token = { file = "SUBJECT" }
+    subject_token_type = "jwt"
+
+    [[grant.authorization_details]]
+    type = "payment"
+    actions = ["read"]
+"#;
+
+/// How the client proves who it is, and what it hands in.
+#[tokio::test(start_paused = true)]
+async fn credentials_and_grants_in_every_form_are_the_same() {
+    let folder = TempFolder::new();
+    let (key, partner) = (TestKey::generate(Algorithm::Es256), TestKey::generate(Algorithm::Es256));
+    let file = folder.write("key", key.private_key_pem());
+    let claims =
+        json!({ "iss": "https://partner.test", "sub": "alice", "aud": "https://id.test", "exp": 4_000_000_000_u64 });
+    let subject = folder.write("subject", partner.sign(&claims));
+    let (file, subject) = (file.to_str().expect("a path"), subject.to_str().expect("a path"));
+    let details = json!([{ "type": "payment", "actions": ["read"] }]);
+    let filled = OTHER_TOML.replace("FILE", file).replace("SUBJECT", subject);
+    let as_json: serde_json::Value = toml::from_str(&filled).expect("TOML");
+    let variables = |prefix: &str| -> Vec<(String, String)> {
+        let variables = [
+            ("SERVER__ISSUER", "https://id.test"),
+            ("ORIGINS", "https://api.test"),
+            ("CLIENT__ID", "orders"),
+            ("CLIENT__AUTHENTICATION", "private_key_jwt"),
+            ("CLIENT__KEY__FILE", file),
+            ("CLIENT__KEY_ID", "k1"),
+            ("CLIENT__DPOP", "true"),
+            ("GRANT__TYPE", "token_exchange"),
+            ("GRANT__SUBJECT_TOKEN__FILE", subject),
+            ("GRANT__SUBJECT_TOKEN_TYPE", "jwt"),
+            ("GRANT__AUTHORIZATION_DETAILS", &details.to_string()),
+        ];
+        variables.map(|(name, value)| (format!("{prefix}__{name}"), value.to_owned())).into()
+    };
+    let environment = Environment::with_prefix("APP").prefix_separator("__").separator("__");
+    let layered = Config::builder()
+        .add_source(File::from_str(&filled.replace("k1", "k2"), FileFormat::Toml))
+        .add_source(environment.source(Some(variables("APP").into_iter().collect())))
+        .build()
+        .and_then(Config::try_deserialize)
+        .expect("reading never fails");
+    let forms = [
+        ("TOML", toml(&filled)),
+        ("JSON", config(as_json)),
+        ("environment", OAuthConfig::from_vars("APP", variables("APP")).expect("variables")),
+        ("file and environment", layered),
+    ];
+    for (name, config) in forms {
+        let server = TestServer::builder()
+            .trusted_issuer(TrustedIssuer::new("https://partner.test").key(&partner))
+            .client(Client::new("orders").key(&key.clone().with_key_id("k1")).scopes(["read"]).require_dpop())
+            .require_dpop()
+            .build();
+        config.validate().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(call(&build(&config, &server), &server, "https://api.test/").await, 200, "{name}");
+        let request = token_requests(&server).pop().expect("a request");
+        assert_eq!(request.client_assertion().map(|jwt| jwt.header["kid"].clone()), Some(json!("k1")), "{name}");
+        assert_eq!(request.form_value("authorization_details"), Some(details.to_string()), "{name}");
+        let kind = request.form_value("subject_token_type");
+        assert_eq!(kind.as_deref(), Some("urn:ietf:params:oauth:token-type:jwt"), "{name}");
     }
 }
 

@@ -65,6 +65,33 @@ fn mistakes_name_the_variable_and_the_setting() {
             "`GONE` is not set",
         ),
         (&[("APP__GRANT__TOKEN", "t")], "grant.token", "APP__GRANT__TOKEN", "refresh_token"),
+        (&[("APP__GRANT__SUBJECT_TOKEN", "t")], "grant.subject_token", "APP__GRANT__SUBJECT_TOKEN", "token_exchange"),
+        (&[("APP__CLIENT__KEY", "k")], "client.key", "APP__CLIENT__KEY", "private_key_jwt"),
+        (&[("APP__CLIENT__DPOP", "yes")], "client.dpop", "APP__CLIENT__DPOP", "`true` nor `false`"),
+        (
+            &[("APP__CLIENT__DPOP__KEY__FILE", "k")],
+            "client.dpop.key.file",
+            "APP__CLIENT__DPOP__KEY__FILE",
+            "begins with",
+        ),
+        (
+            &[("APP__CLIENT__ASSERTION", "eyJ")],
+            "client.assertion",
+            "APP__CLIENT__ASSERTION",
+            "not written into settings",
+        ),
+        (
+            &[("APP__CLIENT__ASSERTION__ENV", "A")],
+            "client.assertion.env",
+            "APP__CLIENT__ASSERTION__ENV",
+            "must be a file",
+        ),
+        (
+            &[("APP__GRANT__AUTHORIZATION_DETAILS__0__TYP", "a")],
+            "grant.authorization_details[0].type",
+            "APP__GRANT__AUTHORIZATION_DETAILS__0__TYPE",
+            "is missing",
+        ),
         (&[("APP__ORIGINS", "")], "origins", "APP__ORIGINS", "none is named"),
         (&[("APP__ORIGINS", "https://a.test ftp://b.test")], "origins[1]", "APP__ORIGINS", "scheme"),
         (

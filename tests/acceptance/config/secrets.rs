@@ -23,10 +23,31 @@ fn full() -> Value {
             "dangerously_allow_plain_http": true,
             "root_certificates": "/nowhere/root.pem",
         },
-        "client": { "id": "m2m", "authentication": "client_secret_post", "secret": { "file": "/run/x", "env": "PATH" } },
+        "client": {
+            "id": "m2m",
+            "authentication": "client_secret_post",
+            "secret": { "file": "/run/x", "env": "PATH" },
+            "key": { "file": "/run/x", "env": "PATH" },
+            "key_id": "k",
+            "algorithm": "ES256",
+            "certificate": { "file": "/run/x" },
+            "assertion": { "file": "/run/x" },
+            "assertion_type": "urn:a",
+            "assertion_audience": "a",
+            "assertion_header_type": "JWT",
+            "dpop": { "key": { "file": "/run/x", "env": "PATH" } },
+        },
         "grant": {
             "type": "refresh_token",
             "token": { "file": "/run/x", "env": "PATH" },
+            "subject_token": { "file": "/run/x", "env": "PATH" },
+            "subject_token_type": "jwt",
+            "actor_token": { "file": "/run/x", "env": "PATH" },
+            "actor_token_type": "urn:a",
+            "requested_token_type": "jwt",
+            "assertion": { "file": "/run/x", "env": "PATH" },
+            "accept_claims_challenges": true,
+            "authorization_details": [{ "type": "a", "b": [{ "c": "d" }] }],
             "scope": ["a"],
             "resource": ["urn:a"],
             "audience": "a",
@@ -39,6 +60,7 @@ fn full() -> Value {
                 "scope": ["a"],
                 "resource": ["urn:a"],
                 "audience": "a",
+                "authorization_details": "[]",
                 "parameters": { "p": "q" },
                 "same_token_as": "https://one.test",
                 "dangerously_allow_plain_http": true,
@@ -48,46 +70,89 @@ fn full() -> Value {
             "caller_authorization": "send",
             "retry": true,
             "renew_on_other_schemes": false,
+            "step_up_scopes": ["b"],
             "single_connection": false,
         },
     })
 }
 
-/// What is taken out of the full settings unless the second is looked at.
-const UNLESS: &[(&str, &str)] = &[
-    ("server/token_endpoint", "server/token_endpoint"),
-    ("server/root_certificates", "server/root_certificates"),
-    ("client/secret/env", "client/secret/env"),
-    ("grant/type", "grant/t"),
-    ("grant/token", "grant/t"),
-    ("grant/token/env", "grant/token/env"),
-    ("origins/1/same_token_as", "origins/1/same_token_as"),
+/// Settings that are looked at only beside this value of another one, and those that are of no use beside it.
+const BESIDE: &[(&str, &str, &[&str])] = &[
+    ("client/authentication", "client_secret_post", &["secret"]),
+    (
+        "client/authentication",
+        "private_key_jwt",
+        &["key", "key_id", "algorithm", "assertion_audience", "assertion_header_type"],
+    ),
+    ("client/authentication", "tls_client_auth", &["certificate", "key"]),
+    ("client/authentication", "assertion_file", &["assertion", "assertion_type"]),
+    ("grant/type", "client_credentials", &[]),
+    ("grant/type", "refresh_token", &["token"]),
+    (
+        "grant/type",
+        "token_exchange",
+        &["subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type"],
+    ),
+    ("grant/type", "jwt_bearer", &["assertion"]),
 ];
+
+/// Where a secret is given twice.
+const SECRET_PLACES: &[&str] = &[
+    "client/secret",
+    "client/key",
+    "client/dpop/key",
+    "grant/token",
+    "grant/subject_token",
+    "grant/actor_token",
+    "grant/assertion",
+];
+
+/// What is taken out of the full settings unless it is looked at.
+const UNLESS: &[&str] =
+    &["server/token_endpoint", "server/root_certificates", "client/dpop", "origins/1/same_token_as"];
 
 /// What is taken out when the second is looked at.
 const WHEN: &[(&str, &str)] = &[
     ("server/issuer", "server/token_endpoint"),
     ("server/override_token_endpoint", "server/token_endpoint"),
     ("server/accept_metadata_issuer", "server/token_endpoint"),
-    ("client/secret/file", "client/secret/env"),
-    ("grant/token/file", "grant/token/env"),
     ("origins/1/scope", "origins/1/same_token_as"),
     ("origins/1/resource", "origins/1/same_token_as"),
     ("origins/1/audience", "origins/1/same_token_as"),
+    ("origins/1/authorization_details", "origins/1/same_token_as"),
     ("origins/1/parameters", "origins/1/same_token_as"),
 ];
 
+fn is_in(place: &str, path: &str) -> bool {
+    place.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn remove(settings: &mut Value, path: &str) {
+    let (table, key) = path.rsplit_once('/').expect("a path");
+    if let Some(table) = settings.pointer_mut(&format!("/{table}")).and_then(Value::as_object_mut) {
+        table.remove(key);
+    }
+}
+
 /// The full settings without what would be refused before this place is looked at.
 fn around(place: &str) -> Value {
-    let unless = UNLESS.iter().filter(|(_, other)| !place.starts_with(other));
-    let when = WHEN.iter().filter(|(_, other)| place.starts_with(other));
     let mut settings = full();
-    for (path, _) in unless.chain(when) {
-        let (table, key) = path.rsplit_once('/').expect("a path");
-        if let Some(table) = settings.pointer_mut(&format!("/{table}")).and_then(Value::as_object_mut) {
-            table.remove(key);
-        }
+    for choice in ["client/authentication", "grant/type"] {
+        let (table, key) = choice.split_once('/').expect("a path");
+        let all: Vec<_> = BESIDE.iter().filter(|(known, ..)| *known == choice).collect();
+        let looks_here = |names: &[&str]| names.iter().any(|name| is_in(place, &format!("{table}/{name}")));
+        let (_, value, kept) = all.iter().find(|(.., names)| looks_here(names)).unwrap_or(&all[0]);
+        settings[table][key] = json!(value);
+        let names = all.iter().flat_map(|(.., names)| *names);
+        names.filter(|name| !kept.contains(name)).for_each(|name| remove(&mut settings, &format!("{table}/{name}")));
     }
+    for secret in SECRET_PLACES {
+        let variable = format!("{secret}/env");
+        let needless = if is_in(place, &variable) { format!("{secret}/file") } else { variable };
+        remove(&mut settings, &needless);
+    }
+    UNLESS.iter().filter(|path| !is_in(place, path)).for_each(|path| remove(&mut settings, path));
+    WHEN.iter().filter(|(_, path)| is_in(place, path)).for_each(|(path, _)| remove(&mut settings, path));
     settings
 }
 
@@ -122,7 +187,7 @@ fn assert_hidden(config: &OAuthConfig, what: &str) {
 fn planted(mut plant: impl FnMut(&mut Value, &str), mut look: impl FnMut(&OAuthConfig, &str)) {
     let mut places = Vec::new();
     paths(&full(), String::new(), &mut places);
-    assert!(places.len() > 40, "{places:?}");
+    assert!(places.len() > 70, "{places:?}");
     for place in places {
         let pointer = if place.is_empty() { String::new() } else { format!("/{place}") };
         for secret in SECRETS {
@@ -136,12 +201,13 @@ fn planted(mut plant: impl FnMut(&mut Value, &str), mut look: impl FnMut(&OAuthC
     }
 }
 
-/// What these tests stand on: each place is looked at.
+/// What these tests stand on: each place is looked at. Only below the type of a detail anything goes.
 #[test]
 fn every_place_is_looked_at() {
     let mut places = Vec::new();
     paths(&full(), String::new(), &mut places);
-    for place in places.iter().filter(|place| !place.is_empty() && *place != "$schema") {
+    places.retain(|place| !place.is_empty() && place != "$schema" && !place.contains("details/0/b"));
+    for place in &places {
         let mut settings = around(place);
         *settings.pointer_mut(&format!("/{place}")).expect("the place") = json!([[1]]);
         let error = config(settings).validate().expect_err("it fits nowhere");
@@ -181,8 +247,22 @@ fn s1_a_secret_in_any_variable_is_not_shown() {
         "CLIENT__SECRET__ENV",
         "CLIENT__SECRET__FILE",
         "CLIENT__AUTHENTICATION",
+        "CLIENT__KEY",
+        "CLIENT__KEY__ENV",
+        "CLIENT__KEY_ID",
+        "CLIENT__CERTIFICATE",
+        "CLIENT__ASSERTION",
+        "CLIENT__DPOP",
+        "CLIENT__DPOP__KEY",
+        "CLIENT__DPOP__KEY__ENV",
         "GRANT__TYPE",
         "GRANT__TOKEN",
+        "GRANT__SUBJECT_TOKEN",
+        "GRANT__SUBJECT_TOKEN_TYPE",
+        "GRANT__ACTOR_TOKEN",
+        "GRANT__ASSERTION",
+        "GRANT__AUTHORIZATION_DETAILS",
+        "GRANT__AUTHORIZATION_DETAILS__0__TYPE",
         "GRANT__SCOPE",
         "GRANT__SCOPE__0",
         "GRANT__PARAMETERS",
@@ -192,6 +272,7 @@ fn s1_a_secret_in_any_variable_is_not_shown() {
         "ORIGINS__0",
         "ORIGINS__0__URL",
         "POLICY__RETRY",
+        "POLICY__STEP_UP_SCOPES",
         "POLICY__UNKNOWN",
         "",
     ];
@@ -213,24 +294,33 @@ fn s1_a_secret_in_any_variable_is_not_shown() {
     }
 }
 
-/// What the files hold to which settings refer.
-#[test]
-fn s1_secrets_in_files_are_not_shown() {
+/// What the files hold to which settings refer: when the layer is built, and when the first token is asked for.
+#[tokio::test(start_paused = true)]
+async fn s1_secrets_in_files_are_not_shown() {
     let folder = TempFolder::new();
+    let places = ["server/root_certificates", "client/certificate/file", "client/assertion/file"].map(str::to_owned);
+    let places: Vec<_> = places.into_iter().chain(SECRET_PLACES.iter().map(|place| format!("{place}/file"))).collect();
     for secret in SECRETS {
         let file = folder.write("file", secret);
-        for place in ["server/root_certificates", "client/secret/file", "grant/token/file"] {
+        for place in &places {
             let mut settings = around(place);
-            settings["grant"]["type"] =
-                json!(if place.starts_with("grant") { "refresh_token" } else { "client_credentials" });
-            if let Some(table) = settings.pointer_mut(&format!("/{}", place.replace("/file", ""))) {
-                *table = if place.ends_with("file") { json!({ "file": file.to_str() }) } else { json!(file.to_str()) };
+            settings["server"] = json!({ "token_endpoint": "https://id.test/token", "root_certificates": null });
+            // What would be refused after the place is looked at, or hides it.
+            settings["origins"] = json!(["https://one.test"]);
+            remove(&mut settings, "policy/step_up_scopes");
+            if !place.starts_with("client/secret") && settings["client"]["authentication"] == "client_secret_post" {
+                settings["client"]["secret"] = json!({ "env": "PATH" });
             }
+            *settings.pointer_mut(&format!("/{place}")).expect("the place") = json!(file.to_str());
             let config = config(settings);
             assert_hidden(&config, place);
-            if let Ok(configured) = config.build() {
-                assert!(!format!("{configured:?} {configured:#?}").contains("pl4nt3d"), "{configured:?}");
-            }
+            // Without a network: the certificate is read before there is a connection.
+            let is_certificate = place.starts_with("client/certificate");
+            let built = if is_certificate { config.build() } else { config.build_via(nobody()) };
+            let Ok(configured) = built else { continue };
+            assert!(!format!("{configured:?} {configured:#?}").contains("pl4nt3d"), "{configured:?}");
+            let error = configured.ready().await.expect_err("nobody gives tokens");
+            assert!(!shown(&error).contains("pl4nt3d"), "{place}: {error}");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use http_body_util::Empty;
-use oauth_test_server::{ClientAuthMethod, Endpoint, Fault, TestServer};
-use serde_json::{Value, json};
+use oauth_test_server::{Endpoint, Fault};
+use serde_json::json;
 use tests::support::TempFolder;
 use tower::ServiceExt;
 use tower_oauth::{Error, ErrorKind};
 
-use super::{api, build, call, client, config, minimal, server, token_requests, tokens_sent, with};
+use super::{api, build, call, config, minimal, server, token_requests, tokens_sent, with};
 
 #[tokio::test(start_paused = true)]
 async fn server_endpoints() {
@@ -37,26 +37,6 @@ async fn server_whose_metadata_name_another_issuer() {
         let configured = build(&config(with(minimal(), "server", table)), &server);
         let ready = configured.ready().await;
         assert_eq!(ready.is_ok(), accepted.is_some(), "{ready:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn client_authentication_by_every_name() {
-    let cases = [
-        (None, ClientAuthMethod::ClientSecretBasic),
-        (Some("client_secret_basic"), ClientAuthMethod::ClientSecretBasic),
-        (Some("client_secret_basic_raw"), ClientAuthMethod::ClientSecretBasic),
-        (Some("client_secret_post"), ClientAuthMethod::ClientSecretPost),
-        (Some("none"), ClientAuthMethod::None),
-    ];
-    for (name, method) in cases {
-        let registered = client().auth_methods([method]);
-        let registered = if name == Some("client_secret_basic_raw") { registered.raw_basic() } else { registered };
-        let server = TestServer::builder().client(registered).build();
-        let secret = if name == Some("none") { Value::Null } else { json!({ "env": "PATH" }) };
-        let table = json!({ "id": "m2m", "authentication": name, "secret": secret });
-        let configured = build(&config(with(minimal(), "client", table)), &server);
-        assert_eq!(call(&configured, &server, "https://api.test/").await, 200, "{name:?}");
     }
 }
 
