@@ -47,10 +47,11 @@ impl Call<'_> {
     pub(crate) async fn send<T>(&self, form: FormOf<'_>, read: Reader<'_, T>) -> Result<T, Error> {
         let mut attempts = Attempts::default();
         let mut may_read_credential_again = true;
-        let mut nonce = None;
+        let mut asked_nonce = None;
+        let mut may_prove_again = true;
         loop {
             let credential = self.client.credential_fingerprint();
-            let error = match self.attempt(form, read, nonce.as_deref()).await {
+            let error = match self.attempt(form, read, asked_nonce.take()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -60,8 +61,9 @@ impl Call<'_> {
             }
             tracing::debug!(%error, "a request to the authorization server failed");
             // The server asks for a nonce that it gave just now (RFC 9449, section 8).
-            if let (None, Some(asked)) = (&nonce, error.asked_nonce()) {
-                nonce = Some(asked.to_owned());
+            if let (true, Some(asked)) = (may_prove_again, error.asked_nonce()) {
+                // For the next attempt alone: the answer to that may bring another.
+                (may_prove_again, asked_nonce) = (false, Some(asked.to_owned()));
                 continue;
             }
             let is_unknown = error.oauth().is_some_and(|oauth| oauth.code == "invalid_client");
@@ -73,7 +75,7 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt<T>(&self, form: FormOf<'_>, read: Reader<'_, T>, nonce: Option<&str>) -> Result<T, Error> {
+    async fn attempt<T>(&self, form: FormOf<'_>, read: Reader<'_, T>, nonce: Option<String>) -> Result<T, Error> {
         let server = self.client.server();
         let url = server.find_endpoint(self.endpoint, self.client.auth()).await?;
         let mut form = form().await?;
@@ -86,8 +88,9 @@ impl Call<'_> {
         self.client.auth().apply(self.client, &mut form, &mut headers, &mut secrets).await?;
         let mut sent_nonce = None;
         if let Some(key) = self.key {
-            let proof = key.proof(&Method::POST, url.as_str(), None, nonce);
+            let proof = key.proof(&Method::POST, url.as_str(), None, nonce.as_deref());
             sent_nonce = proof.nonce().map(str::to_owned);
+            secrets.add(sent_nonce.as_deref().unwrap_or_default());
             let proof = proof.await?;
             secrets.add(proof.to_str().unwrap_or_default());
             headers.insert("dpop", proof);

@@ -167,7 +167,8 @@ fn target(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let scheme = scheme.to_ascii_lowercase();
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority = authority.to_ascii_lowercase();
+    // A user name and a password are no part of it; a proof is signed, not encrypted.
+    let authority = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
     let default_port = if scheme == "https" { ":443" } else { ":80" };
     let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
     let path = if path.is_empty() { "/" } else { path };
@@ -192,6 +193,7 @@ mod tests {
             ("http://127.0.0.1:80/?x", "http://127.0.0.1/", "http://127.0.0.1"),
             ("http://[::1]:443/a", "http://[::1]:443/a", "http://[::1]:443"),
             ("https://api.test?q", "https://api.test/", "https://api.test"),
+            ("https://me:pw@api.test/a", "https://api.test/a", "https://api.test"),
         ] {
             let target = target(url);
             assert_eq!((target.as_str(), origin(&target)), (expected, from), "{url}");

@@ -91,7 +91,19 @@ impl Answer<'_> {
     fn oauth_error(&self) -> Option<OAuthError> {
         let object = Object::parse(self.body).ok()?;
         let text = |key| object.text(key).map(|text| clean(text, self.secrets));
-        let known = ["error", "error_description", "error_uri", "access_token", "refresh_token", "id_token"];
+        let known = [
+            "error",
+            "error_description",
+            "error_uri",
+            "access_token",
+            "refresh_token",
+            "id_token",
+            "code",
+            "device_code",
+            "user_code",
+            "verification_uri_complete",
+            "request_uri",
+        ];
         let fields = object
             .iter()
             .filter(|(key, _)| !known.contains(key))

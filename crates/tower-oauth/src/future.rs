@@ -256,11 +256,21 @@ where
                 StateProj::Prove { proof, unsent, response } => {
                     let proof = proof.get_mut().unwrap_or_else(PoisonError::into_inner);
                     let proven = ready!(Pin::new(proof).poll(cx));
-                    let Some(unsent) = unsent.take() else {
+                    let Some(mut unsent) = unsent.take() else {
                         return Poll::Ready(Err(already_ended()));
                     };
                     match (proven, response.take()) {
-                        (Ok(proof), None) => State::send(unsent, Some(proof)),
+                        // Signing may have taken a while.
+                        (Ok(_), None) if unsent.protection.deadline().has_passed() => {
+                            State::refused(Error::deadline_exceeded(unsent.protection.origin()))
+                        }
+                        (Ok(proof), None) => {
+                            unsent.protection.deadline().apply(&mut unsent.request);
+                            State::send(unsent, Some(proof))
+                        }
+                        (Ok(_), Some(response)) if unsent.protection.deadline().has_passed() => {
+                            return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded)));
+                        }
                         (Ok(proof), Some(response)) => State::drain(unsent, Some(proof), response),
                         (Err(cause), None) => State::refused(Error::no_proof(unsent.protection.origin(), cause)),
                         (Err(cause), Some(response)) => {

@@ -163,6 +163,9 @@ impl OAuthLayer {
     /// Sends a request again with a stronger token when the API asks for one (`insufficient_scope`, RFC 9470), in a 401 or a
     /// 403. Default: no; the demand is the caller's to read, by [`Demand::of`](crate::Demand::of).
     ///
+    /// Not for origins whose tokens are [selected](Self::selecting) for each request: what was got for one caller would serve
+    /// another.
+    ///
     /// The stronger token serves that request alone: the next one begins with the tokens of its origin again, so that no
     /// request has more power than it needs.
     #[must_use]

@@ -298,6 +298,10 @@ impl Protection {
         tried: Tried,
     ) -> Option<TokenCache> {
         let step_up = self.policy.step_up.as_ref().filter(|_| !tried.step_up && self.may_retry())?;
+        // Tokens that are selected for each request are somebody's: one's stronger token is not another's.
+        if matches!(self.policy.routes[self.route].tokens, Tokens::Selected(_)) {
+            return None;
+        }
         if !(is_rejected || self.is_forbidden(response)) || self.is_from_elsewhere(response) {
             return None;
         }

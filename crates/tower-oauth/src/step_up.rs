@@ -1,7 +1,7 @@
 //! APIs that ask for a stronger token: another scope (RFC 6750, section 3.1), or another way of signing in (RFC 9470).
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 
 use http::HeaderMap;
 use oauth_tokens::TokenCache;
+use tokio::time::Instant;
 
 use crate::{Origin, challenge};
 
@@ -16,6 +17,10 @@ use crate::{Origin, challenge};
 const MAX_VALUE_BYTES: usize = 4096;
 /// So many demands have their tokens kept, those that came last.
 const MAX_DEMANDS: usize = 16;
+/// So many demands that were not met before are looked at in a minute: an API that varies them must not make the
+/// authorization server's load.
+const MAX_ASKED_A_MINUTE: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What an API asks of the next token, from the challenges of its response.
 ///
@@ -61,7 +66,10 @@ impl Demand {
         scopes.sort();
         scopes.dedup();
         let max_age = challenge.param("max_age").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        let demand = Self { scopes, acr_values: words("acr_values")?, max_age };
+        let mut acr_values = words("acr_values")?;
+        let mut seen = HashSet::new();
+        acr_values.retain(|acr| seen.insert(acr.clone()));
+        let demand = Self { scopes, acr_values, max_age };
         (demand != Self::default()).then_some(demand)
     }
 }
@@ -92,22 +100,29 @@ pub struct StepUp {
     scopes: Vec<String>,
     acr_values: Vec<String>,
     max_age: bool,
-    known: Arc<Mutex<VecDeque<Known>>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    known: VecDeque<Known>,
+    /// When the function was asked, within the last minute.
+    asked: VecDeque<Instant>,
 }
 
 type Obtain = dyn Fn(&Origin, &Demand) -> Option<TokenCache> + Send + Sync;
 type Known = (Origin, Demand, TokenCache);
 
 impl StepUp {
-    /// Asks this function for the tokens that meet a demand, once for each demand of an origin; the sixteen that were met last
-    /// are kept. None: there are none, and the caller gets the API's response. The function is not to block, and only says
+    /// Asks this function for the tokens that meet a demand, once for each demand of an origin that it meets; the sixteen that
+    /// were met last are kept. It is asked 60 times a minute at most; demands beyond that are not met. None: there are none, and the caller gets the API's response. The function is not to block, and only says
     /// where tokens come from.
     ///
     /// Nothing is allowed yet: a demand that exceeds what the methods below allow is not met (R14).
     #[must_use]
     pub fn new(obtain: impl Fn(&Origin, &Demand) -> Option<TokenCache> + Send + Sync + 'static) -> Self {
-        let known = Arc::default();
-        Self { obtain: Arc::new(obtain), scopes: Vec::new(), acr_values: Vec::new(), max_age: false, known }
+        let memory = Arc::default();
+        Self { obtain: Arc::new(obtain), scopes: Vec::new(), acr_values: Vec::new(), max_age: false, memory }
     }
 
     /// Allows these scopes.
@@ -135,14 +150,20 @@ impl StepUp {
     /// The tokens that meet the demand of a response, if it makes one that is allowed.
     pub(crate) fn tokens(&self, origin: &Origin, headers: &HeaderMap) -> Option<TokenCache> {
         let demand = self.within_ceiling(Demand::of(headers)?)?;
-        if let Some(tokens) = met(&mut self.known(), origin, &demand) {
-            return Some(tokens);
+        {
+            let mut memory = self.memory();
+            if let Some(tokens) = met(&mut memory.known, origin, &demand) {
+                return Some(tokens);
+            }
+            if !may_ask(&mut memory.asked, Instant::now()) {
+                return None;
+            }
         }
         // Not under the lock: it is code of others.
         let tokens = (self.obtain)(origin, &demand)?;
-        let mut known = self.known();
+        let known = &mut self.memory().known;
         // Another request may have come by the same demand meanwhile: both use the same tokens.
-        if let Some(tokens) = met(&mut known, origin, &demand) {
+        if let Some(tokens) = met(known, origin, &demand) {
             return Some(tokens);
         }
         if known.len() == MAX_DEMANDS {
@@ -152,8 +173,8 @@ impl StepUp {
         Some(tokens)
     }
 
-    fn known(&self) -> MutexGuard<'_, VecDeque<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn within_ceiling(&self, mut demand: Demand) -> Option<Demand> {
@@ -164,6 +185,17 @@ impl StepUp {
             && (demand.max_age.is_none() || self.max_age);
         allowed.then_some(demand)
     }
+}
+
+fn may_ask(asked: &mut VecDeque<Instant>, now: Instant) -> bool {
+    while asked.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
+        asked.pop_front();
+    }
+    let may = asked.len() < MAX_ASKED_A_MINUTE;
+    if may {
+        asked.push_back(now);
+    }
+    may
 }
 
 /// The tokens that met this demand before; it is then the one that was met last.

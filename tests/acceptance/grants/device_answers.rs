@@ -129,6 +129,21 @@ async fn device_requests_that_cannot_be_sent() {
     assert!(canned.requests().is_empty());
 }
 
+/// The whole URL is shown, what stands behind its `#` too.
+#[tokio::test]
+async fn s1_device_urls_with_hidden_characters_are_refused() {
+    for (name, url) in [
+        ("verification_uri", "https://id.test/d#\u{1b}]0;x"),
+        ("verification_uri", "https://id.test/d#\u{202e}moc"),
+        ("verification_uri_complete", "https://id.test/d#a b"),
+    ] {
+        let canned = Canned::always(canned::json(200, with(name, json!(url)).to_string()));
+        let error = m2m(&canned).device_authorization().begin().await.expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+        assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
+    }
+}
+
 /// Where the caller allowed plain http to the server, the server's own page may be plain, too.
 #[tokio::test]
 async fn t1_device_pages_are_plain_http_only_where_that_was_allowed() {

@@ -22,7 +22,7 @@ async fn demand(layer: &OAuthLayer, challenge: &str) -> String {
 }
 
 fn many(hook: &Hook) -> OAuthLayer {
-    layer(&Numbered::new(), hook.bare().allow_scopes((0..40).map(|number| format!("s{number}"))))
+    layer(&Numbered::new(), hook.bare().allow_scopes((0..70).map(|number| format!("s{number}"))))
 }
 
 #[tokio::test]
@@ -127,4 +127,35 @@ fn r14_two_at_once_share_their_tokens() {
     });
     assert_eq!(tokens[0], tokens[1], "one cache, one token request");
     assert_eq!(once(layer.clone()), tokens[0]);
+}
+
+/// One user's stronger token is not another's: where tokens are selected for each request, there is no step-up.
+#[tokio::test]
+async fn r4_tokens_that_are_selected_are_not_stepped_up() {
+    let (tokens, hook) = (Numbered::new(), Hook::default());
+    let selected = tokens.cache.clone();
+    let layer = OAuthLayer::selecting([tests::steps::API], move |_| Some(selected.clone()))
+        .expect("origins")
+        .step_up(hook.step_up());
+    let api = Script::new([Answer::challenges(403, &[SCOPE])]);
+    assert_eq!(call(&layer, &api).await.status(), 403);
+    assert_eq!((hook.calls(), api.authorizations().len()), (0, 1));
+}
+
+/// An API that varies what it demands does not make the authorization server's load.
+#[tokio::test(start_paused = true)]
+async fn f7_so_many_demands_are_looked_at_in_a_minute() {
+    let hook = Hook::default();
+    let layer = many(&hook);
+    let ask = async |number| {
+        let api = Script::new([Answer::challenges(403, &[&scope(number)])]);
+        call(&layer, &api).await.status().as_u16()
+    };
+    for number in 0..60 {
+        assert_eq!(ask(number).await, 200, "{number}");
+    }
+    assert_eq!(ask(60).await, 403);
+    assert_eq!((ask(59).await, hook.calls()), (200, 60), "what is known is met all the same");
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    assert_eq!((ask(60).await, hook.calls()), (200, 61));
 }

@@ -52,7 +52,10 @@ impl Response {
         let all = [("verification_uri", self.verification_uri.as_str())].into_iter().chain(complete);
         for (name, url) in all {
             let without_fragment = url.split('#').next().unwrap_or_default();
-            EndpointUrl::parse(without_fragment, plain_http).map_err(|why| {
+            let parsed = EndpointUrl::parse(without_fragment, plain_http).map(drop);
+            // Behind the `#`, too: it is shown whole.
+            let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+            parsed.and(if is_plain { Ok(()) } else { Err("it holds characters that no URL has") }).map_err(|why| {
                 let message = format!("the server gave a `{name}` that nobody should open: {why}");
                 Error::new(ErrorKind::InvalidResponse, message)
             })?;

@@ -27,15 +27,13 @@ impl Nonces {
         let (Some(nonce), None) = (values.next(), values.next()) else { return None };
         let nonce = nonce.to_str().ok().filter(|nonce| is_nonce(nonce))?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.iter_mut().find(|(from, _)| from == origin) {
-            Some((_, known)) => nonce.clone_into(known),
-            None => {
-                if known.len() == MAX_ORIGINS {
-                    known.pop_front();
-                }
-                known.push_back((origin.to_owned(), nonce.to_owned()));
-            }
+        // The origin that was heard of last stands last, and the first is the first to go.
+        if let Some(at) = known.iter().position(|(from, _)| from == origin) {
+            known.remove(at);
+        } else if known.len() == MAX_ORIGINS {
+            known.pop_front();
         }
+        known.push_back((origin.to_owned(), nonce.to_owned()));
         Some(nonce.to_owned())
     }
 }
