@@ -148,7 +148,7 @@ from django.http import HttpResponse, JsonResponse  # noqa: E402
 from django.urls import include, path, re_path  # noqa: E402
 from django.utils.decorators import method_decorator  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
-from oauth2_provider.models import get_access_token_model, get_application_model  # noqa: E402
+from oauth2_provider.models import get_application_model  # noqa: E402
 from oauth2_provider.scopes import SettingsScopes  # noqa: E402
 from oauth2_provider.signals import app_authorized  # noqa: E402
 from oauth2_provider.urls import metadata_urlpatterns  # noqa: E402
@@ -182,15 +182,19 @@ class Api:
         request.body  # noqa: B018  read it first: the toolkit parses forms, after which it cannot be had
         return super().dispatch(request, *args, **kwargs)
 
+    def verify_request(self, request):
+        # Kept, and not looked up again: a refresh that ends meanwhile deletes the token that was good a moment ago.
+        valid, verified = super().verify_request(request)
+        self.token = getattr(verified, "access_token", None)
+        return valid, verified
+
     def answer(self, request, *_, **__):
-        bearer = request.headers["authorization"].split(" ", 1)[1]
-        token = get_access_token_model().objects.select_related("application").get(token=bearer)
         return JsonResponse(
             {
                 "path": request.path,
                 "method": request.method,
-                "client_id": token.application.client_id,
-                "scope": token.scope,
+                "client_id": self.token.application.client_id,
+                "scope": self.token.scope,
                 "body": request.body.decode("utf-8", "replace"),
             }
         )
