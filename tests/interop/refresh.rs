@@ -25,7 +25,36 @@ against_both!(
     t7_a_refresh_token_of_nobody,
     t10_each_renewal_uses_what_the_last_one_brought,
     r8_a_revoked_session_is_the_callers_to_mend,
+    a_token_that_goes_away_in_mid_call_is_good_or_bad_and_no_accident,
 );
+
+/// Of the servers that we test against: an API of theirs that looks a token up twice would answer 500 to a renewal in between.
+async fn a_token_that_goes_away_in_mid_call_is_good_or_bad_and_no_accident(server: &RealServer) {
+    let first = server.sign_in("refresh").await;
+    let source = server.client("refresh").refresh_token(first);
+    let current = Arc::new(Mutex::new(source.fetch().await.expect("a token").access_token));
+    let callers = (0..4).map(|_| {
+        let (current, url) = (Arc::clone(&current), server.api("/things"));
+        tokio::spawn(async move {
+            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+            loop {
+                let token = current.lock().expect("no panic").clone();
+                let call = client.get(&url).header("authorization", token.authorization().clone());
+                let status = call.send().await.expect("an answer").status().as_u16();
+                assert!(matches!(status, 200 | 401), "{status}");
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    for _ in 0..30 {
+        let renewed = source.fetch().await.expect("a token").access_token;
+        *current.lock().expect("no panic") = renewed;
+    }
+    for caller in callers {
+        assert!(!caller.is_finished(), "it met something else: {:?}", caller.await);
+        caller.abort();
+    }
+}
 
 type Saved = Arc<Mutex<Vec<String>>>;
 
