@@ -1,4 +1,7 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::time::Instant;
 
@@ -11,9 +14,18 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        /// Where the wall clock stood at which instant: the clients' clock goes by the same, also one that was advanced before
+        /// there was a server.
+        static ANCHOR: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            (Instant::from_std(std::time::Instant::now()), wall)
+        });
+        let (at, wall) = *ANCHOR;
+        let start = Instant::now();
+        let wall = wall.saturating_add(start.saturating_duration_since(at));
+        let wall = wall.saturating_sub(at.saturating_duration_since(start));
         Self {
-            start: Instant::now(),
+            start,
             // Whole seconds, so that under a paused clock `iat` and `exp` are exact.
             wall_start: Duration::from_secs(wall.as_secs()),
         }

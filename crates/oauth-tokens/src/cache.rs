@@ -3,24 +3,35 @@
 //! | file | idea |
 //! |---|---|
 //! | `freshness.rs` | when a token is to be renewed, and when it is no longer used |
-//! | `renewal.rs` | one detached renewal at a time, shared by all who wait for it |
+//! | `shared.rs` | what all clones of a cache share; the fresh path |
+//! | `renewal.rs` | how callers come by a token that is not at hand |
+//! | `flight.rs` | one detached renewal at a time: how it is started, and what becomes of it |
 //! | `ledger.rs` | what is remembered between renewals: failures, and how long to wait |
 //! | `guard.rs` | what keeps rejections from causing a storm of renewals |
+//! | `warm.rs` | renewals before anybody asks |
 
+mod flight;
 mod freshness;
 mod guard;
 mod ledger;
 mod renewal;
+mod shared;
+mod warm;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use self::renewal::{Need, Shared};
-use crate::{AccessToken, Error, Rejection, TokenSet, TokenSource, source::AnySource, source_fn};
+#[cfg(feature = "store")]
+pub(crate) use self::flight::MIN_LIFETIME;
+#[cfg(feature = "store")]
+pub(crate) use self::freshness::due_and_used;
+use self::renewal::Need;
+pub(crate) use self::shared::{AnyCache, Shared};
+use crate::{AccessToken, Error, Rejection, TokenSet, TokenSource, source_fn};
 
 /// Keeps one access token fresh, for everybody who holds a clone.
 ///
 /// - A fresh token costs one atomic load: no lock, no allocation.
-/// - In its refresh window (the server's `refresh_in`, else the last 20 % of its life, at most 10 minutes) a token is
+/// - In its refresh window (the server's `refresh_in`, else the last third of its life, at most an hour) a token is
 ///   still used while one renewal runs in the background. It is used until it expires, less a skew of 5 % of its life,
 ///   at most 10 s, however often renewing fails.
 /// - A renewal runs detached on the tokio runtime of whoever asked first, and is shared by all who wait: dropping any or
@@ -43,13 +54,13 @@ use crate::{AccessToken, Error, Rejection, TokenSet, TokenSource, source::AnySou
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct TokenCache(Arc<Shared>);
+pub struct TokenCache(Arc<AnyCache>);
 
 impl TokenCache {
     /// A cache over any source. No I/O: the first token is fetched when it is asked for.
     #[must_use]
     pub fn new(source: impl TokenSource) -> Self {
-        Self::over(Box::new(source))
+        Self::over(Arc::new(Shared::new(source)))
     }
 
     /// A token that never changes: for tests, and for APIs with static tokens. It cannot be renewed.
@@ -67,8 +78,8 @@ impl TokenCache {
         Ok(cache)
     }
 
-    fn over(source: Box<dyn AnySource>) -> Self {
-        Self(Arc::new(Shared::new(source)))
+    pub(crate) fn over(shared: Arc<AnyCache>) -> Self {
+        Self(shared)
     }
 
     /// A token, from memory if there is a usable one, else as soon as a renewal brings it.
@@ -83,6 +94,21 @@ impl TokenCache {
         match self.cached() {
             Some(token) => Ok(token),
             None => self.0.obtain(Need::Any).await,
+        }
+    }
+
+    /// A token that lives for at least so long, if the server gives any that does: for a long upload, say. One that lives too
+    /// short is renewed, and waited for; while renewing fails, it serves.
+    ///
+    /// Where the server's tokens live shorter than that, one that has four fifths of its life before it will do.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    pub async fn token_valid_for(&self, min: Duration) -> Result<AccessToken, Error> {
+        match self.cached() {
+            Some(token) if self.0.lasts(&token, min) => Ok(token),
+            _ => self.0.obtain(Need::ValidFor(min)).await,
         }
     }
 
@@ -164,6 +190,28 @@ impl TokenCache {
     /// As [`token`](Self::token).
     pub async fn ready(&self) -> Result<(), Error> {
         self.token().await.map(drop)
+    }
+
+    /// Keeps the token fresh even while nobody asks for it, so that no call ever waits for one: a task fetches the first token at
+    /// once, renews each in its refresh window, and tries again after failures as [`TokenCache`] says. It ends with the last
+    /// clone of the cache. When its runtime ends, the next call that finds the token in its refresh window, or expired, starts
+    /// it again on its own.
+    ///
+    /// Opt-in, as an idle service then costs its authorization server requests all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside a tokio runtime.
+    ///
+    /// ```
+    /// # async fn example(client: oauth_tokens::TokenClient) -> Result<(), oauth_tokens::Error> {
+    /// let tokens = client.client_credentials().scope("api").cached()?;
+    /// tokens.keep_warm()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_warm(&self) -> Result<(), Error> {
+        self.0.keep_warm()
     }
 
     /// Whether both are clones of one cache.

@@ -4,15 +4,18 @@
 use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 
 use crate::{
-    Error, Form, TokenClient,
+    Error, ErrorKind, Form, TokenClient,
     dpop::BoundKey,
+    endpoint_url::EndpointUrl,
+    gate::Pass,
     request::EXCHANGE_DEADLINE,
     response::Answer,
     retry::{Attempts, Repeat},
+    server::TOKEN_ENDPOINT,
     text::Secrets,
     token::Possession as _,
 };
@@ -34,6 +37,8 @@ pub(crate) struct Call<'a> {
     /// What is tried, by whom: the beginning of every message.
     pub(crate) what: &'a str,
     pub(crate) repeat: Repeat,
+    /// Of the exchange that it belongs to.
+    pub(crate) id: u64,
     /// The key that the answer is to be bound to.
     pub(crate) key: Option<&'a BoundKey>,
 }
@@ -45,19 +50,25 @@ impl Call<'_> {
     /// A client that is not known any more by the credential that was sent, but has got another one since, tries that: at
     /// once, and once (T15).
     pub(crate) async fn send<T>(&self, form: FormOf<'_>, read: Reader<'_, T>) -> Result<T, Error> {
+        let server = self.client.server();
+        let mut pass =
+            (self.endpoint == TOKEN_ENDPOINT).then(|| server.gate().pass(self.id, server.clock(), self.what));
         let mut attempts = Attempts::default();
         let mut may_read_credential_again = true;
         let mut asked_nonce = None;
         let mut may_prove_again = true;
+        let mut failed = None;
         loop {
             let credential = self.client.credential_fingerprint();
-            let error = match self.attempt(form, read, asked_nonce.take()).await {
+            let error = match self.attempt(form, read, asked_nonce.take(), pass.as_mut()).await {
                 Ok(answer) => return Ok(answer),
+                // What the server said before it came to this says more.
+                Err(error) if error.kind() == ErrorKind::ServerUnavailable => return Err(failed.unwrap_or(error)),
                 Err(error) => error,
             };
             // Whatever is not an endpoint's own word: it may have moved.
             if error.oauth().is_none() {
-                self.client.server().suspect_metadata();
+                server.suspect_metadata();
             }
             tracing::debug!(%error, "a request to the authorization server failed");
             // The server asks for a nonce that it gave just now (RFC 9449, section 8).
@@ -71,11 +82,21 @@ impl Call<'_> {
                 may_read_credential_again = false;
                 continue;
             }
+            failed = Some(error.clone());
             attempts.another(error, self.repeat).await?;
         }
     }
 
-    async fn attempt<T>(&self, form: FormOf<'_>, read: Reader<'_, T>, nonce: Option<String>) -> Result<T, Error> {
+    async fn attempt<T>(
+        &self,
+        form: FormOf<'_>,
+        read: Reader<'_, T>,
+        nonce: Option<String>,
+        mut pass: Option<&mut Pass<'_>>,
+    ) -> Result<T, Error> {
+        if let Some(pass) = &pass {
+            pass.look()?;
+        }
         let server = self.client.server();
         let url = server.find_endpoint(self.endpoint, self.client.auth()).await?;
         let mut form = form().await?;
@@ -106,19 +127,37 @@ impl Call<'_> {
             known if known == server.to_string() => self.what.to_owned(),
             discovered => format!("{}, sent to {discovered},", self.what),
         };
-        let response = server.http().send(&url, request, &what, self.timeout()).await?;
+        if let Some(pass) = &mut pass {
+            pass.enter().await?;
+        }
+        let sent = server.http().send(&url, request, &what, self.timeout()).await;
+        let result = sent.and_then(|response| self.read(read, &response, &url, &what, &secrets, sent_nonce.as_deref()));
+        let is_known = pass.is_some_and(|pass| pass.ended(result.as_ref().err()));
+        let is_refused = self.client.note_refusal(result.as_ref().err());
+        result.map_err(|error| error.with_known(is_known || is_refused))
+    }
+
+    fn read<T>(
+        &self,
+        read: Reader<'_, T>,
+        response: &Response<Bytes>,
+        url: &EndpointUrl,
+        what: &str,
+        secrets: &Secrets,
+        sent_nonce: Option<&str>,
+    ) -> Result<T, Error> {
         let brought = self.key.and_then(|key| key.learn_nonce(url.as_str(), response.headers()));
         let answer = Answer {
-            what: &what,
+            what,
             endpoint: self.endpoint,
             invalid_client: self.client.auth().hint(),
             status: response.status(),
             headers: response.headers(),
             body: response.body(),
-            secrets: &secrets,
-            clock: server.clock(),
+            secrets,
+            clock: self.client.server().clock(),
         };
-        read(&answer).map_err(|error| error.with_nonce(brought.filter(|nonce| sent_nonce.as_ref() != Some(nonce))))
+        read(&answer).map_err(|error| error.with_nonce(brought.filter(|nonce| sent_nonce != Some(nonce.as_str()))))
     }
 
     fn timeout(&self) -> Duration {

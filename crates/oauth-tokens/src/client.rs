@@ -1,6 +1,13 @@
 //! A client: who we are at an authorization server.
 
-use std::{fmt, future::ready, sync::Arc};
+use std::{
+    fmt,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use tracing::Instrument;
 
@@ -26,6 +33,8 @@ struct Inner {
     auth: ClientAuth,
     #[cfg(feature = "dpop")]
     dpop: Option<DpopKey>,
+    /// Whether the server refused this client, whatever it asked for, when it was last asked.
+    is_refused: AtomicBool,
 }
 
 impl TokenClient {
@@ -40,6 +49,7 @@ impl TokenClient {
             auth,
             #[cfg(feature = "dpop")]
             dpop: None,
+            is_refused: AtomicBool::new(false),
         })))
     }
 
@@ -48,7 +58,7 @@ impl TokenClient {
     #[must_use]
     pub fn dpop(&self, key: DpopKey) -> Self {
         let (server, id, auth) = (self.0.server.clone(), self.0.id.clone(), self.0.auth.clone());
-        Self(Arc::new(Inner { server, id, auth, dpop: Some(key) }))
+        Self(Arc::new(Inner { server, id, auth, dpop: Some(key), is_refused: AtomicBool::new(false) }))
     }
 
     /// The client-credentials grant (RFC 6749, section 4.4): a service that acts for itself.
@@ -148,9 +158,17 @@ impl TokenClient {
         read: Reader<'_, T>,
     ) -> Result<T, Error> {
         let what = format!("the {request} of client {:?} ({}) at {}", self.id(), self.auth().name(), self.server());
-        let call = Call { client: self, endpoint, what: &what, repeat: Repeat::Freely, key: None };
+        let call = Call { client: self, endpoint, what: &what, repeat: Repeat::Freely, id: 0, key: None };
         let span = tracing::info_span!("oauth.request", server = %self.server(), endpoint, client_id = self.id());
         within_deadline(&what, call.send(&|| Box::pin(ready(Ok(form.clone()))), read)).instrument(span).await
+    }
+
+    /// Notes whether the server refuses the client itself, and says whether that was known.
+    pub(crate) fn note_refusal(&self, failure: Option<&Error>) -> bool {
+        let is_refused = failure
+            .and_then(Error::oauth)
+            .is_some_and(|oauth| matches!(oauth.code.as_str(), "invalid_client" | "unauthorized_client"));
+        self.0.is_refused.swap(is_refused, Relaxed) && is_refused
     }
 
     pub(crate) fn auth(&self) -> &ClientAuth {

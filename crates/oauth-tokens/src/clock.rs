@@ -4,33 +4,43 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Reads the time. The monotonic side is tokio's, which is the system's until a test pauses it.
-#[derive(Clone, Debug)]
-pub(crate) struct Clock {
-    /// Where the wall clock stood at which instant. With it, a paused clock moves the wall clock too.
-    #[cfg(feature = "test-util")]
-    anchor: (Instant, SystemTime),
+/// The monotonic time: tokio's, which is the system's until a test pauses it.
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
+
+/// Reads the time: the monotonic side is tokio's, the wall clock's moves with it while a test has paused it.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock;
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self {
-            #[cfg(feature = "test-util")]
-            anchor: (Instant::now(), SystemTime::now()),
-        }
+        #[cfg(feature = "test-util")]
+        anchor();
+        Self
     }
 
     pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     /// The time of day, for what comes as a date: `exp` in a JWT, `Retry-After`.
     pub(crate) fn wall(&self) -> SystemTime {
         #[cfg(feature = "test-util")]
-        return self.anchor.1 + self.now().saturating_duration_since(self.anchor.0);
+        {
+            let ((instant, wall), now) = (anchor(), self.now());
+            wall + now.saturating_duration_since(instant) - instant.saturating_duration_since(now)
+        }
         #[cfg(not(feature = "test-util"))]
         SystemTime::now()
     }
+}
+
+/// Where the wall clock stood at which instant: with it, a paused clock moves the wall clock too, for all clocks alike.
+#[cfg(feature = "test-util")]
+fn anchor() -> (Instant, SystemTime) {
+    static ANCHOR: std::sync::OnceLock<(Instant, SystemTime)> = std::sync::OnceLock::new();
+    *ANCHOR.get_or_init(|| (Instant::from_std(std::time::Instant::now()), SystemTime::now()))
 }
 
 /// `now + delay`, for any delay: what would overflow is as good as never.

@@ -11,7 +11,6 @@ use crate::{
     Error, ErrorKind, Exchange, Form, TokenCache, TokenClient, TokenRequest, TokenSet,
     clock::{after, doubled},
     endpoint_url::PlainHttp,
-    request::within_deadline,
     retry::Repeat,
     timer,
 };
@@ -165,7 +164,7 @@ impl DeviceAuthorization {
             timer::sleep(self.next_poll.saturating_duration_since(clock.now()))?.await;
             // Before the poll: it may be dropped on the way.
             self.next_poll = after(clock.now(), self.response.interval);
-            let error = match within_deadline(exchange, self.poll(exchange)).await {
+            let error = match exchange.within_deadline(self.poll(exchange)).await {
                 Ok(tokens) => return Ok(tokens),
                 Err(error) => error,
             };
@@ -228,7 +227,10 @@ impl Poll {
 }
 
 fn is_silence(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::UnexpectedResponse)
+    matches!(
+        kind,
+        ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::ServerUnavailable | ErrorKind::UnexpectedResponse
+    )
 }
 
 /// The codes are for the user's eyes.

@@ -168,7 +168,9 @@ impl<T> Document<T> {
                 kept.refresh_at = Some(after(now, pause));
                 kept.error = Some(error.clone());
                 if let Some(stale) = &kept.document {
-                    tracing::warn!(what = self.name, %error, "what the authorization server publishes could not be refreshed; the old serves on");
+                    if kept.failures == 1 {
+                        tracing::warn!(what = self.name, %error, "what the authorization server publishes could not be refreshed; the old serves on");
+                    }
                     return Ok(stale.clone());
                 }
                 Err(error)
@@ -211,6 +213,11 @@ impl<T> Default for Kept<T> {
 }
 
 impl Pace {
+    /// How long one request may take, for a fetch that is not repeated.
+    pub(crate) fn timeout(self) -> Duration {
+        self.timeout
+    }
+
     /// Fetches, again if that may help and there is time.
     pub(crate) async fn keep<T, F>(self, mut fetch: impl FnMut(Duration) -> F) -> Result<T, Error>
     where

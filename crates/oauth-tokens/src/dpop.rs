@@ -15,6 +15,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
 
 use self::nonces::Nonces;
+#[cfg(feature = "store")]
+use crate::AccessToken;
 use crate::{
     Error, ErrorKind, Signer,
     clock::Clock,
@@ -158,6 +160,17 @@ impl Possession for BoundKey {
     fn learn_nonce(&self, url: &str, headers: &HeaderMap) -> Option<String> {
         self.nonces.learn(origin(&target(url)), headers)
     }
+
+    #[cfg(feature = "store")]
+    fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+}
+
+/// A token that is bound to this key, and was kept elsewhere.
+#[cfg(feature = "store")]
+pub(crate) fn bind(token: &str, key: &Arc<BoundKey>) -> Result<AccessToken, Error> {
+    AccessToken::dpop(token, Arc::clone(key) as _)
 }
 
 /// `htu`: the URL without query and fragment (RFC 9449, section 4.2), scheme and host in lower case, without a default port:

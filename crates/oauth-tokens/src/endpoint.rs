@@ -1,15 +1,27 @@
 //! One exchange at a token endpoint, as grants see it.
 
-use std::{fmt, future::ready, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use tokio::time::Instant;
 use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
-    Error, Form, TokenClient, TokenSet,
+    Error, ErrorKind, Form, TokenClient, TokenSet,
     call::{Call, FormOf, Reader},
     dpop::BoundKey,
+    request::within_deadline,
     response::Answer,
     retry::Repeat,
+    server::TOKEN_ENDPOINT,
+    telemetry,
 };
 
 /// One exchange with an authorization server, as a [`Grant`](crate::Grant) sees it. It displays as what is tried, where,
@@ -21,11 +33,21 @@ pub struct Exchange<'a> {
     parameters: &'a Form,
     /// The key that the token is to be bound to.
     key: Option<Arc<BoundKey>>,
+    /// Whether a request was made: a grant may have its tokens already.
+    asked: AtomicBool,
+    id: u64,
 }
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(client: &'a TokenClient, grant_type: &'a str, parameters: &'a Form) -> Self {
-        Self { client, grant_type, parameters, key: client.bound_key() }
+        Self {
+            client,
+            grant_type,
+            parameters,
+            key: client.bound_key(),
+            asked: AtomicBool::new(false),
+            id: client.server().gate().next_id(),
+        }
     }
 
     /// Sends the grant's own parameters, with everything else that belongs into the request: at most three attempts, the
@@ -73,9 +95,10 @@ impl<'a> Exchange<'a> {
 
     /// Sends, and reads the answer in the grant's own way.
     pub(crate) async fn send_read<T>(&self, form: FormOf<'_>, repeat: Repeat, read: Reader<'_, T>) -> Result<T, Error> {
+        self.asked.store(true, Relaxed);
         let what = self.to_string();
         let key = self.key.as_deref();
-        let call = Call { client: self.client, endpoint: "token_endpoint", what: &what, repeat, key };
+        let call = Call { client: self.client, endpoint: TOKEN_ENDPOINT, what: &what, repeat, id: self.id, key };
         let full: FormOf<'_> = &|| {
             Box::pin(async {
                 let mut full = Form::new().with("grant_type", self.grant_type);
@@ -92,6 +115,26 @@ impl<'a> Exchange<'a> {
         self.client
     }
 
+    /// Holds what makes the exchange to its deadline, and counts how it ended.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let began = self.now();
+        let result = within_deadline(self, exchange).await.map_err(|error| {
+            // The deadline itself says nothing of the server; but others may have said it.
+            let is_known = error.kind() == ErrorKind::Timeout && self.client.server().gate().is_known(self.id);
+            let is_known = is_known || error.is_known();
+            error.with_known(is_known)
+        });
+        let failure = result.as_ref().err();
+        let is_unsent = failure.is_some_and(|error| error.kind() == ErrorKind::ServerUnavailable);
+        if self.asked.swap(false, Relaxed) && !is_unsent {
+            telemetry::exchanged(self.grant_type, failure, self.now().saturating_duration_since(began));
+        }
+        result
+    }
+
     /// The span and the closing event of an exchange: who asked whom for what, how it ended and how long it took.
     pub(crate) async fn traced<T>(
         &self,
@@ -106,12 +149,11 @@ impl<'a> Exchange<'a> {
             outcome = Empty,
             duration_ms = Empty,
         );
-        let clock = self.client.server().clock();
-        let began = clock.now();
+        let began = self.now();
         async {
             let result = exchange.await;
             let duration_ms =
-                u64::try_from(clock.now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
+                u64::try_from(self.now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
             let outcome = match &result {
                 Ok(_) => "issued".to_owned(),
                 Err(error) => error.oauth().map_or_else(|| format!("{:?}", error.kind()), |oauth| oauth.code.clone()),
@@ -128,6 +170,10 @@ impl<'a> Exchange<'a> {
         }
         .instrument(span)
         .await
+    }
+
+    fn now(&self) -> Instant {
+        self.client.server().clock().now()
     }
 }
 

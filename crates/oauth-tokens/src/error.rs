@@ -41,6 +41,8 @@ struct Inner {
     permanent: bool,
     /// The answer came with another nonce than the proof held.
     nonce: Option<String>,
+    /// The operator knows already: a log has it of another request.
+    known: bool,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -55,6 +57,9 @@ pub enum ErrorKind {
     Transport,
     /// An exchange's deadline passed (T3).
     Timeout,
+    /// Nothing was sent: the authorization server failed so many exchanges in a row that it is asked now and then only, or too
+    /// many requests to it are under way (F15).
+    ServerUnavailable,
     /// The authorization server's metadata does not name an endpoint that is needed (D3).
     MissingEndpoint,
     /// The authorization server's metadata names an endpoint that must not be used (D3, D5).
@@ -71,6 +76,8 @@ pub enum ErrorKind {
     SameToken,
     /// No renewal now: renewing did not cure earlier rejections (F10), or their budget is spent (F11).
     Held,
+    /// A [`TokenPool`](crate::TokenPool) has no room for another key: all it has are in renewal or in use (F15).
+    PoolFull,
     /// A protected resource's metadata speak for another resource (RFC 9728, section 3.3).
     ResourceMismatch,
     /// A protected resource names no authorization server that is allowed (RFC 9728, section 7.6).
@@ -79,6 +86,10 @@ pub enum ErrorKind {
     AccessDenied,
     /// The user did not answer in time (RFC 8628, section 3.5).
     DeviceCodeExpired,
+    /// A token store failed, and the token cannot be had without it.
+    Store,
+    /// Nobody is signed in under this name any more: the user has to sign in again.
+    SignInRequired,
     /// A [`TokenSource`](crate::TokenSource) or a [`Grant`](crate::Grant) of the caller's own failed.
     Source,
     /// There is no tokio runtime (with its timer) to run the exchange on.
@@ -135,6 +146,13 @@ impl Error {
         Self::new(ErrorKind::Source, message)
     }
 
+    /// That the token which an API refused is the one that the authorization server hands out again
+    /// ([`ErrorKind::SameToken`]).
+    #[must_use]
+    pub fn same_token() -> Self {
+        Self::new(ErrorKind::SameToken, "the authorization server handed out the very token that the API had refused")
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
             kind,
@@ -147,10 +165,14 @@ impl Error {
             unsent: false,
             permanent: false,
             nonce: None,
+            known: false,
         }))
     }
 
-    pub(crate) fn config(message: impl Into<String>) -> Self {
+    /// An error for a builder of your own, a store's for example: something that was given to it cannot work. Permanent, with the
+    /// message as its `Display`. Keep secrets out of the message.
+    #[must_use]
+    pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
@@ -212,6 +234,15 @@ impl Error {
         self.0.nonce.as_deref().filter(|_| asks)
     }
 
+    pub(crate) fn with_known(self, known: bool) -> Self {
+        self.with(|inner| inner.known = known)
+    }
+
+    /// Whether a warning about this very thing was given already: about the server or the client, for another token.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.known
+    }
+
     pub(crate) fn is_unsent(&self) -> bool {
         self.0.unsent
     }
@@ -242,7 +273,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match (&self.0.oauth, self.0.kind) {
             (_, ErrorKind::Config | ErrorKind::NoRuntime) => false,
-            (_, ErrorKind::AccessDenied | ErrorKind::DeviceCodeExpired) => false,
+            (_, ErrorKind::AccessDenied | ErrorKind::DeviceCodeExpired | ErrorKind::SignInRequired) => false,
             _ if self.0.permanent => false,
             (Some(oauth), _) => !oauth.is_permanent(),
             (None, _) => true,

@@ -18,7 +18,9 @@ pub use signed_assertion::SignedAssertion;
 pub use token_exchange::{IssuedToken, TokenExchange};
 pub use token_type::TokenType;
 
-use crate::{Error, Exchange, TokenSet};
+use std::future::ready;
+
+use crate::{Error, Exchange, Form, TokenSet};
 
 /// A grant (RFC 6749, section 1.3): what is handed in for a token. Implement it for a grant of your own.
 ///
@@ -56,6 +58,20 @@ pub trait Grant: Send + Sync + 'static {
     /// none.
     fn credential_fingerprint(&self) -> Option<u64> {
         None
+    }
+
+    /// Who or what its tokens speak of, as far as they differ from those of another grant of the same type: for a token store,
+    /// which has a digest of it as the record's name (F14). So nothing belongs there that is secret and can be guessed, as a
+    /// password. Read anew for each exchange. None: that cannot be told, and the tokens are stored by a name only
+    /// (`TokenRequest::stored_as`, feature `store`). Default: none.
+    fn identity(&self) -> impl Future<Output = Result<Option<Form>, Error>> + Send {
+        ready(Ok(None))
+    }
+
+    /// Whether the grant remembers something from one exchange to the next, as a refresh token does that the server replaces; see
+    /// [`TokenSource::holds_state`](crate::TokenSource::holds_state). Default: yes.
+    fn holds_state(&self) -> bool {
+        true
     }
 
     /// What can be known to be wrong without asking the server.

@@ -77,6 +77,22 @@
 //! # }
 //! ```
 //!
+//! # For many: a pool by key
+//!
+//! ```
+//! # #[cfg(feature = "reqwest")] {
+//! # use oauth_tokens::{AuthorizationServer, ClientAuth, TokenPool};
+//! # let client = AuthorizationServer::issuer("https://id.example.com")?.client("crm", ClientAuth::secret_basic("s"))?;
+//! let tenants = TokenPool::new(move |tenant: &String| Ok(client.client_credentials().param("tenant", tenant)));
+//! let acme = tenants.get(&"acme".to_owned())?; // a TokenCache
+//! # let _ = acme;
+//! # }
+//! # Ok::<(), oauth_tokens::Error>(())
+//! ```
+//!
+//! With the feature `store`, tokens can outlive the process, or be shared by a fleet (`TokenRequest::stored`), and `UserTokens`
+//! keeps those of users who signed in.
+//!
 //! # Besides tokens
 //!
 //! A client can also [revoke](TokenClient::revoke) a token, ask [what one is](TokenClient::introspect), and
@@ -89,6 +105,8 @@
 //! |---|---|---|
 //! | `reqwest` | yes | the default [`HttpClient`]: reqwest with rustls, redirects off |
 //! | `signing` | no | keys and signatures over aws-lc-rs: [`SigningKey`], [`Signer`], and client authentication by signed assertions |
+//! | `store` | no | token stores: tokens that outlive the process, or are shared by a fleet; user tokens |
+//! | `metrics` | no | figures for the `metrics` facade |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
 
 mod cache;
@@ -108,6 +126,7 @@ mod endpoint;
 mod endpoint_url;
 mod error;
 mod form;
+mod gate;
 mod grant;
 mod http_client;
 mod introspection;
@@ -115,6 +134,7 @@ mod json;
 mod jwks;
 #[cfg(feature = "signing")]
 mod jws;
+mod pool;
 mod protected_resource;
 mod pushed_request;
 mod request;
@@ -126,10 +146,15 @@ mod server;
 #[cfg(feature = "signing")]
 mod signer;
 mod source;
+#[cfg(feature = "store")]
+mod store;
+mod telemetry;
 mod text;
 mod timer;
 mod token;
 mod token_file;
+#[cfg(feature = "store")]
+mod user_tokens;
 
 pub use cache::{TokenCache, TokenStatus};
 pub use client::TokenClient;
@@ -153,6 +178,7 @@ pub use http_client::HttpClient;
 pub use http_client::HttpClientBuilder;
 pub use introspection::{Introspection, IntrospectionRequest};
 pub use jwks::{Jwk, JwkSet};
+pub use pool::{PoolStatus, TokenPool};
 pub use protected_resource::ProtectedResource;
 pub use pushed_request::PushedRequest;
 pub use request::TokenRequest;
@@ -162,5 +188,11 @@ pub use server::{AuthorizationServer, AuthorizationServerBuilder};
 #[cfg(feature = "signing")]
 pub use signer::{Algorithm, KeySource, PublicJwk, Signer, SigningKey, SigningKeyFile};
 pub use source::{Rejection, SourceFn, TokenSource, source_fn};
+#[cfg(feature = "store")]
+pub use store::{FileStore, Lease, MemoryStore, Record, SharedStore, StoreKey, StoreKeys, StoredSource, TokenStore};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 pub use token::{AccessToken, Proof, TokenSet};
 pub use token_file::TokenFile;
+#[cfg(feature = "store")]
+pub use user_tokens::UserTokens;

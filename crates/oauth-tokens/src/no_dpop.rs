@@ -22,4 +22,14 @@ impl Possession for BoundKey {
     fn learn_nonce(&self, _: &str, _: &HeaderMap) -> Option<String> {
         match self.0 {}
     }
+
+    #[cfg(feature = "store")]
+    fn thumbprint(&self) -> &str {
+        match self.0 {}
+    }
+}
+
+#[cfg(feature = "store")]
+pub(crate) fn bind(_: &str, key: &std::sync::Arc<BoundKey>) -> Result<crate::AccessToken, crate::Error> {
+    match key.0 {}
 }

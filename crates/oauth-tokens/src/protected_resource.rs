@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 
 use self::{
     metadata::{ResourceMetadata, shown},
-    place::{acceptable, well_known_urls},
+    place::{Places, acceptable},
 };
 use crate::{
     Error, ErrorKind, HttpClient, Rejection, TokenCache, TokenClient, TokenRequest, TokenSet, TokenSource,
@@ -33,7 +33,7 @@ const MIN_AGE: Duration = Duration::from_secs(300);
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// The least time between two looks at the metadata, whatever challenges say and however the first one ended (D7).
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// For all attempts of one look; a little less than a document's deadline, which would not wait for the next look.
+/// For one look; a little less than a document's deadline, which would not wait for the next look.
 const LOOK_DEADLINE: Duration = Duration::from_secs(7);
 
 /// Tokens for an API that says itself which authorization servers it trusts: a protected resource with metadata (RFC 9728),
@@ -63,7 +63,7 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(7);
 /// a token (`resource_metadata` in a challenge, section 5.1), if that is of its own origin. They must speak for exactly this
 /// resource (section 3.3).
 ///
-/// They are fetched without credentials, at most once a minute, and kept as long as `Cache-Control: max-age` says, at least
+/// They are fetched without credentials, at most once a minute (only the first time at both well-known URLs), and kept as long as `Cache-Control: max-age` says, at least
 /// 5 minutes and at most 24 hours (an hour where it says nothing). While they cannot be fetched, those that are known serve on.
 /// Redirects are not followed, and `signed_metadata` is not read.
 #[must_use]
@@ -76,8 +76,7 @@ pub struct ProtectedResource {
     ceiling: Vec<String>,
     accepts_claims: bool,
     metadata: Document<ResourceMetadata>,
-    /// Where the API said that its metadata are, when it last rejected a token.
-    told: Mutex<Option<EndpointUrl>>,
+    places: Mutex<Places>,
 }
 
 struct Allowed {
@@ -115,7 +114,7 @@ impl ProtectedResource {
             scopes: Vec::new(),
             ceiling: Vec::new(),
             accepts_claims: false,
-            told: Mutex::default(),
+            places: Mutex::default(),
         })
     }
 
@@ -256,7 +255,7 @@ impl ProtectedResource {
         let told = rejection.and_then(|rejection| self.acceptable_url(rejection));
         let is_told = told.is_some();
         if is_told {
-            *self.told() = told;
+            self.places().told = told;
         }
         let look = |pace| self.look(pace);
         let known = self.metadata.get(&self.clock, look).await?;
@@ -276,36 +275,36 @@ impl ProtectedResource {
     }
 
     async fn look(&self, pace: Pace) -> Result<(ResourceMetadata, Duration), Error> {
-        let told = self.told().clone();
-        let found = timer::timeout(LOOK_DEADLINE, pace.keep(|timeout| self.look_once(told.as_ref(), timeout))).await?;
+        let places = self.places().next(&self.resource);
+        let found = timer::timeout(LOOK_DEADLINE, self.look_at(&places, pace.timeout())).await?;
         found.unwrap_or_else(|| Err(self.too_slow())).map_err(|error| {
             // What a challenge said leads nowhere: the next look is where it should be.
-            self.told().take_if(|now| Some(&*now) == told.as_ref());
-            let pause = error.retry_after().unwrap_or_default().max(LOOK_EVERY);
-            error.with_retry_after(Some(pause))
+            self.places().told.take_if(|told| places.first() == Some(&*told));
+            let pause = error.retry_after().unwrap_or_default();
+            // What was never sent is no look.
+            let pause = if error.is_unsent() { pause } else { pause.max(LOOK_EVERY) };
+            error.with_retry_after(Some(pause).filter(|pause| !pause.is_zero()))
         })
     }
 
-    /// Looks at each place in turn; one where there is nothing sends on to the next, anything worse ends the search.
-    async fn look_once(
-        &self,
-        told: Option<&EndpointUrl>,
-        timeout: Duration,
-    ) -> Result<(ResourceMetadata, Duration), Error> {
-        let places = told.map_or_else(|| well_known_urls(&self.resource), |told| vec![told.clone()]);
+    /// Looks at each place in turn; one where there is nothing sends on to the next, anything worse ends the search. Nothing is
+    /// asked for twice (D7).
+    async fn look_at(&self, places: &[EndpointUrl], timeout: Duration) -> Result<(ResourceMetadata, Duration), Error> {
         let mut nothing_there = None;
-        for url in &places {
-            let what = format!("the request for the resource metadata at {url}");
+        for url in places {
+            let what = format!("the request for the resource metadata of {} at {url}", self.resource);
             let response = get(&self.http, url, &what, timeout).await?;
             let status = response.status();
             if status == StatusCode::OK {
                 let age = max_age(response.headers()).unwrap_or(AGE).clamp(MIN_AGE, MAX_AGE);
+                self.places().found_at(url, &self.resource);
                 return Ok((ResourceMetadata::parse(response.body(), &what, &self.resource)?, age));
             }
             let error = self.unexpected_status(&what, &response);
             if !status.is_client_error() || status == StatusCode::TOO_MANY_REQUESTS {
                 return Err(error);
             }
+            self.places().nothing_at(url, &self.resource);
             nothing_there = Some(error);
         }
         Err(nothing_there.unwrap_or_else(|| Error::config("the protected resource has no well-known URL")))
@@ -332,8 +331,8 @@ impl ProtectedResource {
         Error::new(ErrorKind::Timeout, message)
     }
 
-    fn told(&self) -> MutexGuard<'_, Option<EndpointUrl>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -202,8 +202,8 @@ impl<G: Grant> TokenRequest<G> {
         self.grant.validate()?;
         let parameters = self.parameters(claims)?;
         let exchange = Exchange::new(&self.client, self.grant.grant_type(), &parameters);
-        let redeemed = exchange.traced(self.grant.redeem(&exchange), |tokens| tokens.expires_in);
-        within_deadline(&exchange, redeemed).await
+        let redeemed = exchange.within_deadline(self.grant.redeem(&exchange));
+        exchange.traced(redeemed, |tokens| tokens.expires_in).await
     }
 }
 
@@ -218,6 +218,18 @@ impl<G: Grant> TokenSource for TokenRequest<G> {
 
     fn accepts_claims(&self) -> bool {
         self.accepts_claims
+    }
+
+    fn scoped(mut self, scopes: &[String]) -> Result<Self, Error> {
+        for scope in scopes {
+            self = self.scope(scope);
+        }
+        self.parameters(None)?;
+        Ok(self)
+    }
+
+    fn holds_state(&self) -> bool {
+        self.grant.holds_state()
     }
 
     fn credential_fingerprint(&self) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! Token responses and OAuth errors (RFC 6749, sections 5.1 and 5.2): strict where that is safe, lenient where servers
 //! differ. No I/O here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -187,6 +187,7 @@ fn token_set(object: &Object, secrets: &Secrets, key: Option<&Arc<BoundKey>>) ->
         id_token: secret(object, "id_token"),
         issued_token_type: object.text("issued_token_type").and_then(TokenType::read),
         authorization_details: object.get("authorization_details").filter(|details| details.is_array()).cloned(),
+        age: Duration::ZERO,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// At most so many attempts for one exchange: what a stumble needs, and no more (T3).
-const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

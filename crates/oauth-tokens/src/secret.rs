@@ -74,7 +74,13 @@ impl Secret {
         }
     }
 
-    pub(crate) async fn read(&self, what: &'static str) -> Result<Zeroizing<String>, Error> {
+    /// The secret as it is now, for a client or a store of your own; `what` names it in messages. A file is read off the runtime's
+    /// threads.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Credential`] when it cannot be read, is empty, or holds a control character.
+    pub async fn read(&self, what: &'static str) -> Result<Zeroizing<String>, Error> {
         let (value, origin) = match &self.0 {
             Kind::Value(value) => return Ok(Zeroizing::clone(value)),
             Kind::File(path) => (read_file(path.to_path_buf(), what).await?, format!("the file {}", path.display())),
@@ -91,7 +97,7 @@ impl Secret {
     }
 
     /// The secret, where it is a value.
-    #[cfg(feature = "signing")]
+    #[cfg(any(feature = "signing", feature = "store"))]
     pub(crate) fn value(&self) -> Option<&str> {
         match &self.0 {
             Kind::Value(value) => Some(value),

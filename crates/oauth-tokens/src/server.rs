@@ -7,11 +7,13 @@ use crate::{
     clock::Clock,
     discovery::{Discovery, Issuer},
     endpoint_url::{EndpointUrl, PlainHttp},
+    gate::{Gate, MAX_IN_FLIGHT},
     jwks::JwkCache,
 };
 
 /// An authorization server, known by its issuer or by its token endpoint. Making one does no I/O; clones, and all clients
-/// made from it, share its metadata.
+/// made from it, share its metadata, and the gate that keeps them from overwhelming it (see
+/// [`max_in_flight`](AuthorizationServerBuilder::max_in_flight)).
 ///
 /// ```
 /// use oauth_tokens::{AuthorizationServer, ClientAuth, Secret};
@@ -33,6 +35,7 @@ struct Inner {
     /// Endpoints that are where the caller says, whatever the metadata say.
     overrides: BTreeMap<String, EndpointUrl>,
     jwks: JwkCache,
+    gate: Gate,
 }
 
 enum Place {
@@ -40,7 +43,8 @@ enum Place {
     Issuer(Box<Discovery>),
 }
 
-const TOKEN_ENDPOINT: &str = "token_endpoint";
+/// The name of the token endpoint in the metadata (RFC 8414, section 2).
+pub(crate) const TOKEN_ENDPOINT: &str = "token_endpoint";
 
 impl AuthorizationServer {
     /// A server by its issuer, over the default HTTP client. Its endpoints are discovered on first use (OpenID Connect
@@ -72,6 +76,7 @@ impl AuthorizationServer {
             plain_http: PlainHttp::LoopbackOnly,
             metadata_issuer: None,
             overrides: Vec::new(),
+            max_in_flight: MAX_IN_FLIGHT,
         }
     }
 
@@ -141,12 +146,30 @@ impl AuthorizationServer {
         }
     }
 
+    /// Which server it is, to the last byte. A query may be a secret, so this is for digests only.
+    #[cfg(feature = "store")]
+    pub(crate) fn identity(&self) -> String {
+        let place = match &self.0.place {
+            Place::TokenEndpoint(url) => url.as_str().to_owned(),
+            Place::Issuer(discovery) => discovery.issuer().as_str().to_owned(),
+        };
+        // No URL holds a line break.
+        match self.0.overrides.get(TOKEN_ENDPOINT) {
+            Some(url) => format!("{place}\n{}", url.as_str()),
+            None => place,
+        }
+    }
+
     pub(crate) fn http(&self) -> &HttpClient {
         &self.0.http
     }
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     pub(crate) fn jwk_cache(&self) -> &JwkCache {
@@ -177,6 +200,7 @@ pub struct AuthorizationServerBuilder {
     plain_http: PlainHttp,
     metadata_issuer: Option<String>,
     overrides: Vec<(String, String)>,
+    max_in_flight: usize,
 }
 
 impl AuthorizationServerBuilder {
@@ -198,6 +222,22 @@ impl AuthorizationServerBuilder {
     /// their own URL, by a trailing slash or a tenant's placeholder. The comparison stays exact (D2).
     pub fn accept_metadata_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.metadata_issuer = Some(issuer.into());
+        self
+    }
+
+    /// Has at most so many token requests under way at once, over all clients and caches of this server; default 64. The rest
+    /// wait for their turn, at most 8 s.
+    ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// # use oauth_tokens::{AuthorizationServer, HttpClient};
+    /// let small = AuthorizationServer::via(HttpClient::reqwest()).max_in_flight(4).issuer("https://id.example.com")?;
+    /// # let _ = small;
+    /// # }
+    /// # Ok::<(), oauth_tokens::Error>(())
+    /// ```
+    pub fn max_in_flight(mut self, max: usize) -> Self {
+        self.max_in_flight = max;
         self
     }
 
@@ -248,6 +288,9 @@ impl AuthorizationServerBuilder {
     }
 
     fn build(self, place: Place) -> Result<AuthorizationServer, Error> {
+        if self.max_in_flight == 0 {
+            return Err(Error::config("no token request could ever be made with 0 of them under way at once"));
+        }
         let checked = |(name, url): &(String, String)| Ok((name.clone(), self.checked(url, &name.replace('_', " "))?));
         let overrides = self.overrides.iter().map(checked).collect::<Result<_, Error>>()?;
         Ok(AuthorizationServer(Arc::new(Inner {
@@ -256,6 +299,7 @@ impl AuthorizationServerBuilder {
             place,
             overrides,
             jwks: JwkCache::default(),
+            gate: Gate::new(self.max_in_flight),
         })))
     }
 }
@@ -266,6 +310,7 @@ impl fmt::Debug for AuthorizationServerBuilder {
         f.debug_struct("AuthorizationServerBuilder")
             .field("plain_http", &self.plain_http)
             .field("accepts_other_issuer", &self.metadata_issuer.is_some())
+            .field("max_in_flight", &self.max_in_flight)
             .field("overrides", &self.overrides.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -59,6 +59,27 @@ pub trait TokenSource: Send + Sync + 'static {
         false
     }
 
+    /// The same source, that asks for these scopes besides; a [`TokenPool`](crate::TokenPool) uses it for requests that need
+    /// more than others.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the source cannot do that, which is the default.
+    fn scoped(self, scopes: &[String]) -> Result<Self, Error>
+    where
+        Self: Sized,
+    {
+        let _ = scopes;
+        Err(Error::config("this token source cannot ask for scopes that a single request needs"))
+    }
+
+    /// Whether the source remembers something from one fetch to the next that another one, made in the same way, would not
+    /// know: a refresh token, for example. A [`TokenPool`](crate::TokenPool) keeps such a source with its key, and makes any other
+    /// anew for each fetch. Default: yes.
+    fn holds_state(&self) -> bool {
+        true
+    }
+
     /// A number that changes when the credential behind this source may have changed, if that can be known without
     /// blocking for long. After a permanent error, a change ends the waiting for the next attempt. Default: none.
     fn credential_fingerprint(&self) -> Option<u64> {
@@ -161,6 +182,7 @@ pub(crate) trait AnySource: Send + Sync {
     fn fetch(&self) -> Fetching<'_>;
     fn fetch_after<'a>(&'a self, rejection: &'a Rejection) -> Fetching<'a>;
     fn accepts_claims(&self) -> bool;
+    fn holds_state(&self) -> bool;
     fn credential_fingerprint(&self) -> Option<u64>;
 }
 
@@ -175,6 +197,10 @@ impl<S: TokenSource> AnySource for S {
 
     fn accepts_claims(&self) -> bool {
         TokenSource::accepts_claims(self)
+    }
+
+    fn holds_state(&self) -> bool {
+        TokenSource::holds_state(self)
     }
 
     fn credential_fingerprint(&self) -> Option<u64> {

@@ -56,6 +56,8 @@ impl fmt::Debug for Proof {
 pub(crate) trait Possession: Send + Sync {
     fn prove(&self, method: &Method, url: &str, token: &str, nonce: Option<&str>) -> Proof;
     fn learn_nonce(&self, url: &str, headers: &HeaderMap) -> Option<String>;
+    #[cfg(feature = "store")]
+    fn thumbprint(&self) -> &str;
 }
 
 /// An access token (RFC 6749, section 1.4), ready to be sent: cheap to clone, its header value made once and marked
@@ -154,6 +156,12 @@ impl AccessToken {
         self.0.key.as_ref().and_then(|key| key.learn_nonce(url, headers))
     }
 
+    /// The thumbprint of the key that the token is bound to.
+    #[cfg(feature = "store")]
+    pub(crate) fn thumbprint(&self) -> Option<&str> {
+        self.0.key.as_ref().map(|key| key.thumbprint())
+    }
+
     /// The token itself: a secret, to be sent or decoded, never logged.
     #[must_use]
     pub fn secret(&self) -> &str {
@@ -207,6 +215,8 @@ pub struct TokenSet {
     pub issued_token_type: Option<TokenType>,
     /// What the access token is good for in detail (RFC 9396, section 7), a JSON array, when the server said so.
     pub authorization_details: Option<serde_json::Value>,
+    /// How long ago it was issued, for one that comes from a store.
+    pub(crate) age: Duration,
 }
 
 impl TokenSet {
@@ -222,6 +232,7 @@ impl TokenSet {
             id_token: None,
             issued_token_type: None,
             authorization_details: None,
+            age: Duration::ZERO,
         }
     }
 
@@ -229,6 +240,13 @@ impl TokenSet {
     #[must_use]
     pub fn expiring_in(self, lifetime: Duration) -> Self {
         Self { expires_in: Some(lifetime), ..self }
+    }
+
+    /// Says how long ago the tokens were issued: they are then renewed when their whole lifetime says so.
+    #[cfg(feature = "store")]
+    #[must_use]
+    pub(crate) fn aged(self, age: Duration) -> Self {
+        Self { age, ..self }
     }
 
     /// Says when the access token expires, by this machine's clock; a moment in the past is now. It is renewed a little

@@ -117,7 +117,6 @@ pub(super) fn nonce_of(proof: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -143,7 +142,7 @@ mod tests {
             access_token,
         };
         let check = |claims: &str, request: &Request<'_>, now: u64| {
-            let proof = Jws::parse(&format!("{HEADER}.{claims}")).unwrap();
+            let proof = Jws::parse(&format!("{HEADER}.{claims}")).expect("a proof");
             verify(&proof, request, Duration::from_secs(now)).map(|(key, _)| key)
         };
         let key = Ok("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".to_owned());

@@ -1,19 +1,13 @@
 //! What keeps rejections from causing a storm of renewals (F10, F11).
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     AccessToken, Error, ErrorKind,
     clock::{after, doubled},
+    telemetry::HeldBy,
 };
 
 const FIRST_HOLD: Duration = Duration::from_secs(5);
@@ -28,16 +22,8 @@ const ABSOLUTE_BURST: f64 = 60.0;
 /// More names than this are not remembered without need.
 const MANY_ORIGINS: usize = 256;
 
-#[derive(Default)]
 pub(super) struct StormGuard {
-    /// Whether any origin is held: all that a successful call looks at.
-    engaged: AtomicBool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    origins: HashMap<Box<str>, Origin>,
+    origins: BTreeMap<Box<str>, Origin>,
     absolute: Option<Budget>,
 }
 
@@ -62,10 +48,13 @@ struct Hold {
 }
 
 impl StormGuard {
+    pub(super) const fn new() -> Self {
+        Self { origins: BTreeMap::new(), absolute: None }
+    }
+
     /// Whether a rejection may cause a renewal now; if so, the next one is held.
-    pub(super) fn admit(&self, name: &str, rejected: &AccessToken, now: Instant) -> Result<(), Error> {
-        let mut state = self.lock();
-        let State { origins, absolute } = &mut *state;
+    pub(super) fn admit(&mut self, name: &str, rejected: &AccessToken, now: Instant) -> Result<(), (HeldBy, Error)> {
+        let Self { origins, absolute } = self;
         if !origins.contains_key(name) {
             if origins.len() >= MANY_ORIGINS {
                 origins.retain(|_, origin| !origin.is_forgettable(now));
@@ -76,10 +65,8 @@ impl StormGuard {
         let Some(origin) = origins.get_mut(name) else { return Ok(()) };
         let times = match &origin.hold {
             Some(hold) if now < hold.until => {
-                return Err(held(
-                    name,
-                    "the last renewal did not end the 401s: check the API's audience and the token's scope",
-                ));
+                let why = "the last renewal did not end the 401s: check the API's audience and the token's scope";
+                return Err((HeldBy::Uncured, held(name, why)));
             }
             // Long over: what was then says nothing of now.
             Some(hold) if hold.is_long_over(now) => 0,
@@ -90,50 +77,59 @@ impl StormGuard {
         let (own, all) =
             (origin.budget.refill((BURST * share).max(1.0), share, now), absolute.refill(ABSOLUTE_BURST, 1.0, now));
         if own < 1.0 || all < 1.0 {
-            return Err(held(name, "401s have used up the budget for renewals (20 a minute for all origins)"));
+            let why = "401s have used up the budget for renewals (20 a minute for all origins)";
+            return Err((HeldBy::Budget, held(name, why)));
         }
         origin.budget.left -= 1.0;
         absolute.left -= 1.0;
         let until = after(now, hold_time(times));
         origin.hold = Some(Hold { rejected: rejected.clone(), until, times: times.saturating_add(1) });
-        self.engaged.store(true, Relaxed);
         Ok(())
     }
 
     /// The renewal brought a token: the hold counts from when it can be tried.
-    pub(super) fn renewed(&self, name: &str, now: Instant) {
-        if let Some(hold) = self.lock().origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
+    pub(super) fn renewed(&mut self, name: &str, now: Instant) {
+        if let Some(hold) = self.origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
             hold.until = after(now, hold_time(hold.times.saturating_sub(1)));
         }
     }
 
     /// The renewal failed, which says nothing of the origin; the failure itself is remembered elsewhere.
-    pub(super) fn failed(&self, name: &str, now: Instant) {
-        if let Some(hold) = self.lock().origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
+    pub(super) fn failed(&mut self, name: &str, now: Instant) {
+        if let Some(hold) = self.origins.get_mut(name).and_then(|origin| origin.hold.as_mut()) {
             hold.times = hold.times.saturating_sub(1);
             hold.until = now;
         }
     }
 
+    /// Whether any origin is held: all that a successful call looks at.
     pub(super) fn is_engaged(&self) -> bool {
-        self.engaged.load(Relaxed)
+        self.origins.values().any(|origin| origin.hold.is_some())
     }
 
     /// A call with the current token succeeded: nothing is held there any more, unless that is the token that was rejected.
-    pub(super) fn accepted(&self, name: &str, token: &AccessToken, now: Instant) {
-        let origins = &mut self.lock().origins;
-        for (origin, Origin { hold, .. }) in origins.iter_mut() {
+    pub(super) fn accepted(&mut self, name: &str, token: &AccessToken, now: Instant) {
+        for (origin, Origin { hold, .. }) in &mut self.origins {
             let cured = hold.as_ref().is_some_and(|hold| &**origin == name && hold.rejected != *token);
             let long_over = hold.as_ref().is_some_and(|hold| hold.is_long_over(now));
             if cured || long_over {
                 *hold = None;
             }
         }
-        self.engaged.store(origins.values().any(|origin| origin.hold.is_some()), Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Forgets all, once there is nothing that a new guard would not know.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        let is_full = |budget: &mut Budget, burst: f64| budget.refill(burst, 1.0, now) >= burst;
+        if self.origins.values().all(|origin| origin.is_forgettable(now))
+            && self.absolute.as_mut().is_none_or(|absolute| is_full(absolute, ABSOLUTE_BURST))
+        {
+            *self = Self::new();
+        }
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.origins.is_empty() && self.absolute.is_none()
     }
 }
 

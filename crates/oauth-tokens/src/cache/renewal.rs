@@ -1,27 +1,21 @@
-//! One detached renewal at a time, shared by all who wait for it.
+//! How callers come by a token that is not at hand: each waits for the one renewal, and none for another's turn.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, time::Instant};
+
+use super::{
+    flight::{Flight, Outcome, launch},
+    freshness::Entry,
+    shared::{AnyCache, Locked},
 };
-
-use arc_swap::ArcSwapOption;
-use tokio::{runtime::Handle, sync::watch, time::Instant};
-
-use super::{TokenStatus, freshness::Entry, guard::StormGuard, ledger::Ledger};
 use crate::{
-    AccessToken, Error, ErrorKind, Rejection, TokenSet, clock::Clock, request::EXCHANGE_DEADLINE, source::AnySource,
+    AccessToken, Error, ErrorKind, Rejection,
+    clock::now,
+    telemetry::{self, Cause},
     timer,
 };
 
-/// A source of the caller's own is held to the exchange's deadline too, a little later than one of ours, which then has
-/// the better words for it.
-const DEADLINE: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_millis(500));
-/// When whoever waits takes over: the task that renews is on a runtime that stands still.
-const TAKE_OVER_AFTER: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_secs(1));
-/// A token that lives for less than this is no use: every call would fetch another.
-const MIN_LIFETIME: Duration = Duration::from_millis(100);
 /// How often one waiter takes over before it gives up.
 const MAX_TAKE_OVERS: u32 = 3;
 
@@ -31,44 +25,34 @@ pub(super) enum Need<'a> {
     Any,
     /// Another token than one that an origin rejected.
     Instead(&'a Rejection),
+    /// A token that lives for so long, if one can be had.
+    ValidFor(Duration),
 }
 
 impl Need<'_> {
-    fn is_met_by(&self, token: &AccessToken) -> bool {
+    /// Whether a token will do when no better one can be had.
+    fn is_served_by(&self, token: &AccessToken) -> bool {
         match self {
-            Need::Any => true,
+            Need::Any | Need::ValidFor(_) => true,
             Need::Instead(rejection) => rejection.token != *token,
         }
     }
-}
 
-/// What all clones of a cache, and the renewals in flight, share.
-pub(super) struct Shared {
-    current: ArcSwapOption<Entry>,
-    source: Box<dyn AnySource>,
-    clock: Clock,
-    ledger: Mutex<Ledger>,
-    guard: StormGuard,
-}
+    fn is_met_by(&self, entry: &Entry, now: Instant) -> bool {
+        match self {
+            Need::ValidFor(wanted) => entry.lasts(*wanted, now),
+            Need::Any | Need::Instead(_) => self.is_served_by(&entry.token),
+        }
+    }
 
-/// A renewal on its way.
-#[derive(Clone)]
-pub(super) struct Flight {
-    id: u64,
-    started: Instant,
-    /// The origin whose rejection caused it.
-    origin: Option<Box<str>>,
-    outcome: watch::Receiver<Option<Outcome>>,
-}
-
-type Outcome = Result<AccessToken, Error>;
-
-/// A renewal that is to be spawned, once no lock is held.
-struct Launch {
-    id: u64,
-    publish: watch::Sender<Option<Outcome>>,
-    /// What caused it, for the source.
-    rejection: Option<Rejection>,
+    fn cause(&self, current: Option<&Entry>, now: Instant) -> Cause {
+        match (self, current) {
+            (_, None) => Cause::Cold,
+            (_, Some(entry)) if !entry.is_usable(now) => Cause::Expired,
+            (Need::ValidFor(_), _) => Cause::Short,
+            (Need::Any | Need::Instead(_), _) => Cause::Rejected,
+        }
+    }
 }
 
 enum Step {
@@ -76,103 +60,64 @@ enum Step {
     Wait(Flight),
 }
 
-impl Shared {
-    pub(super) fn new(source: Box<dyn AnySource>) -> Self {
-        Self {
-            current: ArcSwapOption::empty(),
-            source,
-            clock: Clock::new(),
-            ledger: Mutex::default(),
-            guard: StormGuard::default(),
-        }
-    }
-
-    pub(super) fn publish_fixed(&self, token: AccessToken) {
-        self.current.store(Some(Arc::new(Entry::fixed(token, self.clock.now()))));
-    }
-
-    /// The fresh path: one atomic load, one look at the clock, one reference counted.
-    pub(super) fn cached(self: &Arc<Self>) -> Option<AccessToken> {
-        let current = self.current.load();
-        let entry = current.as_ref()?;
-        let now = self.clock.now();
-        if now >= entry.refresh_at {
-            return self.cached_past_refresh(entry, now);
-        }
-        Some(entry.token.clone())
-    }
-
-    pub(super) fn held(&self) -> Option<AccessToken> {
-        self.current.load().as_ref().map(|entry| entry.token.clone())
-    }
-
-    #[cold]
-    fn cached_past_refresh(self: &Arc<Self>, entry: &Entry, now: Instant) -> Option<AccessToken> {
-        if !entry.is_usable(now) {
-            return None;
-        }
-        self.renew_in_background(now);
-        Some(entry.token.clone())
-    }
-
-    fn renew_in_background(self: &Arc<Self>, now: Instant) {
+impl AnyCache {
+    pub(super) fn renew_in_background(self: &Arc<Self>, now: Instant) {
         // Without a runtime the token serves on; and nothing is noted, as others may have one.
         if timer::runtime().is_err() || !self.try_lock().is_some_and(|mut ledger| self.is_due(&mut ledger, now)) {
             return;
         }
         // Looked for last, and not under the lock: it costs an allocation, or a panic where there is none.
         let Some(runtime) = timer::runtime_with_timer_unless_refused(now) else { return };
+        self.renew_if_due(&runtime, Cause::Window, now);
+        self.rewarm(&runtime);
+    }
+
+    pub(super) fn renew_if_due(self: &Arc<Self>, runtime: &Handle, cause: Cause, now: Instant) {
         let mut ledger = self.lock();
         if self.is_due(&mut ledger, now) {
-            let (_, launch) = launch(&mut ledger, None, None, now);
+            let (_, launch) = launch(&mut ledger, cause, None, None, now);
             drop(ledger);
-            self.spawn(&runtime, launch);
+            self.spawn(runtime, launch);
         }
     }
 
     /// Looked at under the lock: a renewal may have ended, or begun, since the caller looked.
-    fn is_due(&self, ledger: &mut Ledger, now: Instant) -> bool {
+    fn is_due(&self, ledger: &mut Locked<'_>, now: Instant) -> bool {
         let is_past = self.current.load().as_ref().is_some_and(|entry| now >= entry.refresh_at);
         is_past && self.live_flight(ledger, now).is_none() && ledger.may_renew_in_background(now)
-    }
-
-    /// Whoever holds the lock sees to the renewal already.
-    fn try_lock(&self) -> Option<MutexGuard<'_, Ledger>> {
-        match self.ledger.try_lock() {
-            Ok(ledger) => Some(ledger),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 
     /// Waits for what is needed. When that is not to be had, a token serves until it really expires (F8); and nobody
     /// waits so long for a better one that it does.
     pub(super) async fn obtain(self: &Arc<Self>, need: Need<'_>) -> Outcome {
-        let Some((_, left)) = self.last_resort(need) else {
-            return self.await_renewal(need).await;
-        };
-        let outcome = timer::timeout(left / 2, self.await_renewal(need)).await;
-        if let Ok(Some(Ok(renewed))) = outcome {
-            return Ok(renewed);
+        let outcome = self.renewed_in_time(need).await;
+        // Whoever is polled late may find that a token has come meanwhile, and is past its use already.
+        outcome.or_else(|error| self.last_resort(need).map(|(token, _)| token).ok_or(error))
+    }
+
+    async fn renewed_in_time(self: &Arc<Self>, need: Need<'_>) -> Outcome {
+        if let Some((_, left)) = self.last_resort(need) {
+            let ended = timer::timeout(left / 2, self.await_renewal(need)).await;
+            match (ended, self.last_resort(need)) {
+                (Ok(Some(outcome)), _) => return outcome,
+                (_, Some((token, _))) => return Ok(token),
+                // Whoever is polled late may find that it has expired by now.
+                (_, None) => {}
+            }
         }
-        // Whoever is polled late may find that it has expired by now.
-        match (self.last_resort(need), outcome) {
-            (Some((token, _)), _) => Ok(token),
-            (None, Ok(Some(failed))) => failed,
-            (None, _) => self.await_renewal(need).await,
-        }
+        self.await_renewal(need).await
     }
 
     fn is_usable(&self, token: &AccessToken) -> bool {
         let current = self.current.load();
-        current.as_ref().is_some_and(|entry| entry.token == *token && entry.is_usable(self.clock.now()))
+        current.as_ref().is_some_and(|entry| entry.token == *token && entry.is_usable(now()))
     }
 
-    /// A token that is past its use, but has not expired.
+    /// A token that has not expired, though it may be past its use.
     fn last_resort(&self, need: Need<'_>) -> Option<(AccessToken, Duration)> {
         let current = self.current.load();
-        let entry = current.as_ref().filter(|entry| need.is_met_by(&entry.token))?;
-        Some((entry.token.clone(), entry.valid_for(self.clock.now())?))
+        let entry = current.as_ref().filter(|entry| need.is_served_by(&entry.token))?;
+        Some((entry.token.clone(), entry.valid_for(now())?))
     }
 
     /// Joins a renewal, or starts one.
@@ -183,14 +128,14 @@ impl Shared {
                 Step::Have(token) => return Ok(token),
                 Step::Wait(flight) => flight,
             };
-            match flight.wait(&self.clock).await? {
-                Some(Ok(token)) if !need.is_met_by(&token) => return Err(same_token()),
+            match flight.wait().await? {
+                Some(Ok(token)) if !need.is_served_by(&token) => return Err(same_token()),
                 Some(Ok(token)) if self.is_usable(&token) => return Ok(token),
                 // Whoever is polled late finds that the token has had its use meanwhile.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
                 // The runtime that drove it ended or stands still: the next round takes over.
-                None => self.give_up_on(flight.id),
+                None => self.give_up_on(&flight),
             }
         }
         Err(Error::new(
@@ -208,13 +153,13 @@ impl Shared {
 
     fn next_step(self: &Arc<Self>, need: Need<'_>) -> Result<Step, Error> {
         let runtime = timer::runtime_with_timer()?;
-        let now = self.clock.now();
+        let now = now();
         let mut ledger = self.lock();
         // Looked at under the lock: a renewal may have ended since the caller looked.
         let current = self.current.load();
-        let usable = current.as_ref().filter(|entry| entry.is_usable(now)).map(|entry| &entry.token);
-        if let Some(token) = usable.filter(|token| need.is_met_by(token)) {
-            return Ok(Step::Have(token.clone()));
+        let usable = current.as_ref().filter(|entry| entry.is_usable(now));
+        if let Some(entry) = usable.filter(|entry| need.is_met_by(entry, now)) {
+            return Ok(Step::Have(entry.token.clone()));
         }
         if let Some(flight) = self.live_flight(&mut ledger, now) {
             return Ok(Step::Wait(flight));
@@ -222,206 +167,41 @@ impl Shared {
         if let Some(error) = ledger.remembered_error(now) {
             return Err(error.clone());
         }
-        let origin = match need {
+        let origin = match (need, usable) {
             // What would be used otherwise has been rejected: that is what the guard is for.
-            Need::Instead(rejection) if usable == Some(&rejection.token) => {
-                self.guard.admit(&rejection.origin, &rejection.token, now)?;
+            (Need::Instead(rejection), Some(entry)) if entry.token == rejection.token => {
+                if let Err((by, error)) = ledger.guard.admit(&rejection.origin, &rejection.token, now) {
+                    drop(ledger);
+                    telemetry::held(by);
+                    return Err(error);
+                }
                 Some(rejection.origin.as_str().into())
             }
+            // The server has given none that lasts longer, a moment ago (F9, F12).
+            (Need::ValidFor(_), Some(entry)) if !ledger.may_renew_in_background(now) => {
+                return Ok(Step::Have(entry.token.clone()));
+            }
             // Anybody would renew now, whatever was rejected before.
-            Need::Instead(_) | Need::Any => None,
+            _ => None,
         };
         let rejection = match need {
             Need::Instead(rejection) => Some(rejection.clone()),
-            Need::Any => None,
+            Need::Any | Need::ValidFor(_) => None,
         };
-        let (flight, launch) = launch(&mut ledger, origin, rejection, now);
+        let cause = need.cause(current.as_deref(), now);
+        let (flight, launch) = launch(&mut ledger, cause, origin, rejection, now);
         drop(ledger);
         self.spawn(&runtime, launch);
+        self.rewarm(&runtime);
         Ok(Step::Wait(flight))
-    }
-
-    /// Never called with a lock held: a runtime that shuts down drops the task here and now.
-    fn spawn(self: &Arc<Self>, runtime: &Handle, launch: Launch) {
-        let shared = Arc::clone(self);
-        runtime.spawn(async move {
-            let since = shared.clock.now();
-            // Before the exchange reads the credential: one that changes meanwhile is a new one.
-            let fingerprint = shared.fingerprint();
-            let result = shared.fetch(launch.rejection.as_ref()).await;
-            if let Some(outcome) = shared.settle(launch.id, since, fingerprint, result) {
-                launch.publish.send_replace(Some(outcome));
-            }
-        });
-    }
-
-    async fn fetch(&self, rejection: Option<&Rejection>) -> Result<TokenSet, Error> {
-        // The source is called inside, too: it may panic before it has made its future.
-        let fetch = async {
-            let fetch = match rejection {
-                Some(rejection) => self.source.fetch_after(rejection),
-                None => self.source.fetch(),
-            };
-            timer::timeout(DEADLINE, fetch).await
-        };
-        match timer::catch_panic(fetch).await {
-            Some(Ok(Some(result))) => result,
-            Some(Ok(None)) => {
-                let message = format!("the token source did not answer within {} ms", DEADLINE.as_millis());
-                Err(Error::new(ErrorKind::Timeout, message))
-            }
-            Some(Err(no_runtime)) => Err(no_runtime),
-            None => Err(Error::new(ErrorKind::Source, "the token source panicked; the panic's message is on stderr")),
-        }
-    }
-
-    pub(super) fn accepts_claims(&self) -> bool {
-        self.source.accepts_claims()
-    }
-
-    fn fingerprint(&self) -> Option<u64> {
-        catch_unwind(AssertUnwindSafe(|| self.source.credential_fingerprint())).unwrap_or_default()
-    }
-
-    /// Publishes what a renewal brought. None: it was superseded, and nobody waits for it any more.
-    fn settle(
-        &self,
-        id: u64,
-        since: Instant,
-        fingerprint: Option<u64>,
-        result: Result<TokenSet, Error>,
-    ) -> Option<Outcome> {
-        let now = self.clock.now();
-        let mut ledger = self.lock();
-        let flight = ledger.flight.take_if(|flight| flight.id == id)?;
-        let first_failure = ledger.last_error().is_none();
-        let outcome = result.and_then(|tokens| self.publish(&mut ledger, &tokens, since, now));
-        match &outcome {
-            Ok(_) => {}
-            // It says nothing of the server, and another runtime may fare better.
-            Err(error) if error.kind() == ErrorKind::NoRuntime => {}
-            Err(error) => ledger.failed(error.clone(), fingerprint, now),
-        }
-        if let Some(origin) = &flight.origin {
-            match &outcome {
-                Ok(_) => self.guard.renewed(origin, now),
-                Err(_) => self.guard.failed(origin, now),
-            }
-        }
-        drop(ledger);
-        // Not under the lock: whoever listens may look at the cache.
-        if let Err(error) = &outcome
-            && first_failure
-        {
-            tracing::warn!(%error, "an access token could not be renewed");
-        }
-        Some(outcome)
-    }
-
-    fn publish(&self, ledger: &mut Ledger, tokens: &TokenSet, since: Instant, now: Instant) -> Outcome {
-        let entry = Entry::new(tokens, since);
-        if let Some(current) = self.current.load().as_ref()
-            && current.token == entry.token
-            && current.is_usable(now)
-        {
-            // Not a renewal: what was known of the token stays (F9).
-            let usable_for = current.usable_until.map(|until| until.saturating_duration_since(now));
-            ledger.unchanged(tokens.refresh_in, usable_for, now);
-            return Ok(current.token.clone());
-        }
-        let is_no_use = tokens.expires_in.is_some_and(|lifetime| lifetime < MIN_LIFETIME);
-        if is_no_use || !entry.is_usable(now) {
-            let message =
-                "the token that was issued is expired already, or all but; check the server's clock and token lifetime";
-            return Err(Error::new(ErrorKind::InvalidResponse, message));
-        }
-        let token = entry.token.clone();
-        self.current.store(Some(Arc::new(entry)));
-        ledger.succeeded();
-        Ok(token)
-    }
-
-    fn give_up_on(&self, id: u64) {
-        let mut ledger = self.lock();
-        if ledger.flight.as_ref().is_some_and(|flight| flight.id == id) {
-            self.forget_flight(&mut ledger, self.clock.now());
-        }
-    }
-
-    /// The renewal that runs, if somebody still drives it; one that nobody drives is forgotten.
-    fn live_flight(&self, ledger: &mut Ledger, now: Instant) -> Option<Flight> {
-        let flight = ledger.flight.as_ref()?;
-        let dropped = flight.outcome.has_changed().is_err();
-        if dropped || now.saturating_duration_since(flight.started) >= TAKE_OVER_AFTER {
-            self.forget_flight(ledger, now);
-        }
-        ledger.flight.clone()
-    }
-
-    /// A renewal that never ended is held against no origin.
-    fn forget_flight(&self, ledger: &mut Ledger, now: Instant) {
-        if let Some(origin) = ledger.flight.take().and_then(|flight| flight.origin) {
-            self.guard.failed(&origin, now);
-        }
     }
 
     /// After a permanent error, a credential that changed is worth a new attempt at once.
     fn look_for_new_credential(&self) {
-        if self.lock().should_look_for_new_credential(self.clock.now()) {
+        if self.lock().should_look_for_new_credential(now()) {
             let fingerprint = self.fingerprint();
             self.lock().saw_credential(fingerprint);
         }
-    }
-
-    pub(super) fn accepted(&self, origin: &str, token: &AccessToken) {
-        if self.guard.is_engaged() && self.current.load().as_ref().is_some_and(|entry| entry.token == *token) {
-            self.guard.accepted(origin, token, self.clock.now());
-        }
-    }
-
-    pub(super) fn status(&self) -> TokenStatus {
-        let now = self.clock.now();
-        let current = self.current.load();
-        let entry = current.as_ref();
-        let mut ledger = self.lock();
-        let left = |until: Instant| until.saturating_duration_since(now);
-        TokenStatus {
-            usable: entry.is_some_and(|entry| entry.is_usable(now)),
-            expires_in: entry.and_then(|entry| entry.usable_until).map(left),
-            refresh_in: entry.map(|entry| left(entry.refresh_at)),
-            renewing: self.live_flight(&mut ledger, now).is_some(),
-            renewals: ledger.renewals,
-            scope: entry.and_then(|entry| entry.scope.as_deref()).map(str::to_owned),
-            last_error: ledger.last_error().cloned(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn launch(
-    ledger: &mut Ledger,
-    origin: Option<Box<str>>,
-    rejection: Option<Rejection>,
-    now: Instant,
-) -> (Flight, Launch) {
-    ledger.flights += 1;
-    let id = ledger.flights;
-    let (publish, outcome) = watch::channel(None);
-    let flight = Flight { id, started: now, origin, outcome };
-    ledger.flight = Some(flight.clone());
-    (flight, Launch { id, publish, rejection })
-}
-
-impl Flight {
-    /// None: nobody drives it any more.
-    async fn wait(&self, clock: &Clock) -> Result<Option<Outcome>, Error> {
-        let mut outcome = self.outcome.clone();
-        let left = TAKE_OVER_AFTER.saturating_sub(clock.now().saturating_duration_since(self.started));
-        let ended = timer::timeout(left, outcome.wait_for(Option::is_some)).await?;
-        Ok(ended.and_then(Result::ok).and_then(|outcome| outcome.clone()))
     }
 }
 

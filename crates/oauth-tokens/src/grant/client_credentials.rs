@@ -9,7 +9,15 @@ impl Grant for ClientCredentials {
         "client_credentials"
     }
 
+    fn holds_state(&self) -> bool {
+        false
+    }
+
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         exchange.send(Form::new()).await
+    }
+
+    async fn identity(&self) -> Result<Option<Form>, Error> {
+        Ok(Some(Form::new()))
     }
 }

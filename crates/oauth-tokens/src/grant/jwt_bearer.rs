@@ -50,8 +50,20 @@ impl Grant for JwtBearer {
         "urn:ietf:params:oauth:grant-type:jwt-bearer"
     }
 
+    fn holds_state(&self) -> bool {
+        false
+    }
+
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         exchange.send_fresh(|| self.form()).await
+    }
+
+    async fn identity(&self) -> Result<Option<Form>, Error> {
+        Ok(Some(match &self.0 {
+            Assertion::Given(_) => self.form().await?,
+            #[cfg(feature = "signing")]
+            Assertion::Signed(assertion) => assertion.identity(),
+        }))
     }
 
     fn credential_fingerprint(&self) -> Option<u64> {

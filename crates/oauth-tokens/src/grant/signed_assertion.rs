@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, KeySource,
+    Error, Form, KeySource,
     clock::Clock,
     jws::{sign_jws, unique_id},
 };
@@ -104,6 +104,12 @@ impl SignedAssertion {
 
     pub(super) fn fingerprint(&self) -> Option<u64> {
         self.key.fingerprint()
+    }
+
+    /// What stays the same from one assertion to the next.
+    pub(super) fn identity(&self) -> Form {
+        let claims = Value::Object(self.claims.clone()).to_string();
+        Form::new().with("iss", &self.issuer).with("aud", &self.audience).with("claims", claims)
     }
 
     pub(super) async fn sign(&self) -> Result<Zeroizing<String>, Error> {

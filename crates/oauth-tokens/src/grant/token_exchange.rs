@@ -7,7 +7,6 @@ use super::security_token::ReadToken;
 use crate::{
     AccessToken, Error, Exchange, Form, Grant, SecurityToken, TokenCache, TokenRequest, TokenSet, TokenType,
     call::Reader,
-    request::within_deadline,
     response::{Answer, granted_scope, secret},
     retry::Repeat,
 };
@@ -112,8 +111,17 @@ impl Grant for TokenExchange {
         "urn:ietf:params:oauth:grant-type:token-exchange"
     }
 
+    fn holds_state(&self) -> bool {
+        false
+    }
+
     async fn redeem(&self, exchange: &Exchange<'_>) -> Result<TokenSet, Error> {
         self.exchange(exchange, &|answer| exchange.tokens(answer)).await
+    }
+
+    async fn identity(&self) -> Result<Option<Form>, Error> {
+        let (subject, actor) = self.read().await?;
+        Ok(Some(self.form(&subject, actor.as_ref())))
     }
 
     fn credential_fingerprint(&self) -> Option<u64> {
@@ -186,8 +194,8 @@ impl TokenRequest<TokenExchange> {
         let parameters = self.parameters(None)?;
         let exchange = Exchange::new(&self.client, self.grant.grant_type(), &parameters);
         let read = |answer: &Answer<'_>| IssuedToken::read(&exchange, answer);
-        let issued = exchange.traced(self.grant.exchange(&exchange, &read), |issued| issued.expires_in);
-        within_deadline(&exchange, issued).await
+        let issued = exchange.within_deadline(self.grant.exchange(&exchange, &read));
+        exchange.traced(issued, |issued| issued.expires_in).await
     }
 }
 

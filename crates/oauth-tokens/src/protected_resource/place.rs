@@ -6,6 +6,39 @@ use crate::endpoint_url::{EndpointUrl, PlainHttp};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
+/// Where the next look goes.
+#[derive(Default)]
+pub(super) struct Places {
+    /// Where the API said that its metadata are, when it last rejected a token.
+    pub(super) told: Option<EndpointUrl>,
+    /// The one of the well-known URLs that is looked at next. None: both, as nothing is known yet.
+    well_known: Option<EndpointUrl>,
+}
+
+impl Places {
+    /// Where the API said; else at the well-known URLs. Only the first look goes to both: the later ones go where there was
+    /// something, or, where there was nothing, to the other one.
+    pub(super) fn next(&self, resource: &EndpointUrl) -> Vec<EndpointUrl> {
+        let one = self.told.as_ref().or(self.well_known.as_ref());
+        one.map_or_else(|| well_known_urls(resource), |one| vec![one.clone()])
+    }
+
+    /// There were metadata at this place.
+    pub(super) fn found_at(&mut self, place: &EndpointUrl, resource: &EndpointUrl) {
+        if well_known_urls(resource).contains(place) {
+            self.well_known = Some(place.clone());
+        }
+    }
+
+    /// There was nothing.
+    pub(super) fn nothing_at(&mut self, place: &EndpointUrl, resource: &EndpointUrl) {
+        let places = well_known_urls(resource);
+        if places.contains(place) {
+            self.well_known = places.into_iter().find(|other| other != place);
+        }
+    }
+}
+
 /// The well-known URL, inserted between host and path; then that of the whole host, where many servers that have one resource
 /// keep its metadata.
 pub(super) fn well_known_urls(resource: &EndpointUrl) -> Vec<EndpointUrl> {
