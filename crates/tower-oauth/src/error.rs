@@ -30,6 +30,11 @@ pub enum ErrorKind {
     /// There is no token for a protected origin (R3); [`source`](std::error::Error::source) is the
     /// [`oauth_tokens::Error`] that says why, unless a selector had none.
     NoToken,
+    /// The request's tokens are those of a key (a tenant, a user), and it has none (F14); see
+    /// [`OAuthLayer::keyed`](crate::OAuthLayer::keyed).
+    MissingKey,
+    /// The request asks for more scopes ([`TokenOptions`](crate::TokenOptions)), and its tokens are not of a pool.
+    NoPool,
     /// The token is bound to a key (DPoP, RFC 9449), and the request's proof could not be signed;
     /// [`source`](std::error::Error::source) says why.
     NoProof,

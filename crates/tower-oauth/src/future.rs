@@ -1,30 +1,29 @@
 //! The way of a request, as a state machine.
 
+mod attempt;
+mod steps;
+
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::HeaderValue;
-use oauth_tokens::{AccessToken, BoxError, Proof, Rejection};
+use oauth_tokens::BoxError;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
+use tracing::Span;
 
+use self::attempt::{Attempt, CloneOf, Kept, Retry, Signing, Unsent, Waiting, Wanted, wait};
 use crate::{
-    Error, NotReplayable, NotRetried,
+    Error, NotRetried,
     drain::Drain,
     message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
-    outcome::{answer, not_retried},
-    policy::{Protection, Sent, Tried, Verdict, authorize},
-    timer::{sleep, within},
+    outcome::{answer, failed, not_retried},
+    policy::Protection,
 };
-
-/// How long the inner service may take to become ready for the retry; then the caller gets the first response.
-const READY_WITHIN: Duration = Duration::from_secs(5);
 
 pin_project! {
     /// The future of [`OAuth`](crate::OAuth).
@@ -42,12 +41,6 @@ pin_project! {
     }
 }
 
-/// None: the request's own deadline passed meanwhile.
-type Renewed = Option<Result<AccessToken, oauth_tokens::Error>>;
-/// The future that renews gives back what it needed meanwhile.
-// `Sync` too, as `ServiceBuilder::boxed_clone_sync` wants it.
-type Waiting = Pin<Box<dyn Future<Output = (Renewed, Protection)> + Send + Sync>>;
-
 pin_project! {
     #[project = StateProj]
     enum State<S, R>
@@ -61,51 +54,22 @@ pin_project! {
         /// Not ours: whatever comes is the answer.
         Pass { #[pin] future: S::Future },
         /// There is no usable token; one is on its way.
-        Token { waiting: Waiting, unsent: Option<(S, R)> },
-        /// The token has come; the inner service is not known to be ready.
-        Turn { unsent: Option<(S, R)>, granted: Option<(Protection, AccessToken)>, timer: Option<Pin<Box<Sleep>>> },
-        /// All is ready but for the proof that the token is ours: a signer's future, in a lock that nobody takes, as it need
-        /// not be `Sync`. The response is that of the attempt before, if there was one.
-        Prove { proof: Mutex<Proof>, unsent: Option<Unsent<S, R>>, response: Option<S::Response> },
+        Token { waiting: Waiting, unsent: Option<(S, R, CloneOf<S>)> },
+        /// The proof that the token is ours is being signed. The inner service is let go of if that takes time.
+        Prove { signing: Signing, unsent: Option<Unsent<S, R>>, is_ready: bool, clone: CloneOf<S> },
+        /// Token and proof have come; the inner service is not known to be ready.
+        Turn { unsent: Option<Unsent<S, R>>, proof: Option<HeaderValue>, timer: Option<Pin<Box<Sleep>>>, clone: CloneOf<S> },
         /// A request is under way.
-        Sent { #[pin] future: S::Future, attempt: Option<Attempt<S, R>> },
-        /// An attempt was answered 401, and another token is on its way.
-        Renew { waiting: Waiting, response: Option<S::Response>, attempt: Option<Kept<S, R>> },
-        /// Another token, or another nonce, is in hand; the inner service is not known to be ready.
-        Ready { attempt: Option<(Kept<S, R>, Next)>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
+        Sent { #[pin] future: S::Future, attempt: Option<Attempt<S, R>>, span: Option<Box<Span>> },
+        /// An attempt was refused, and another token is on its way.
+        Renew { waiting: Waiting, kept: Option<Kept<S, R>>, response: Option<S::Response> },
+        /// Another token, or another nonce, is in hand, and its proof is being signed.
+        ProveAgain { signing: Signing, retry: Option<Retry<S, R>>, response: Option<S::Response> },
+        /// Another token, or another proof, is in hand; the inner service is not known to be ready.
+        Ready { retry: Option<Retry<S, R>>, proof: Option<HeaderValue>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
         /// All is ready: the last response is read to its end, so that its connection can be used again.
         Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, unsent: Option<(Unsent<S, R>, Option<HeaderValue>)> },
     }
-}
-
-/// A request that is all but sent.
-struct Unsent<S, R> {
-    inner: S,
-    request: R,
-    protection: Protection,
-    sent: Sent,
-    tried: Tried,
-}
-
-/// What a request that is under way leaves behind.
-struct Attempt<S, R: ProtectedRequest> {
-    kept: Kept<S, R>,
-    protection: Protection,
-    sent: Sent,
-}
-
-/// What the next attempt has that the last one had not: another token, or the nonce that the API asked for.
-struct Next {
-    protection: Protection,
-    token: AccessToken,
-    nonce: Option<String>,
-}
-
-/// What it takes to send a request again.
-struct Kept<S, R: ProtectedRequest> {
-    inner: S,
-    kept: Option<R::Kept>,
-    tried: Tried,
 }
 
 impl<S, R> ResponseFuture<S, R>
@@ -126,70 +90,17 @@ where
     where
         S: Clone,
     {
-        let state = match protection.tokens().cached() {
-            Some(token) => State::first(inner, request, protection, token),
+        let state = match protection.cached() {
+            Some(token) => State::first(inner, request, protection, token, true, S::clone),
             None => {
                 // What readiness reserved is let go meanwhile: the token request may have to pass by the same limit.
                 let unready = inner.clone();
                 drop(inner);
-                State::Token { waiting: wait(protection, None), unsent: Some((unready, request)) }
+                State::Token { waiting: wait(protection, Wanted::Any), unsent: Some((unready, request, S::clone)) }
             }
         };
         Self { state }
     }
-}
-
-impl<S, R> State<S, R>
-where
-    S: Service<R>,
-    S::Response: ProtectedResponse,
-    R: ProtectedRequest,
-{
-    fn refused(error: Error) -> Self {
-        Self::Refused { error: Some(error) }
-    }
-
-    fn first(inner: S, request: R, protection: Protection, token: AccessToken) -> Self {
-        let (sent, proof) = protection.prove(&request, token, None);
-        let unsent = Unsent { inner, request, protection, sent, tried: Tried::default() };
-        match proof {
-            None => Self::send(unsent, None),
-            Some(proof) => Self::Prove { proof: Mutex::new(proof), unsent: Some(unsent), response: None },
-        }
-    }
-
-    /// Sends a request, keeping what it takes to send it again.
-    fn send(unsent: Unsent<S, R>, proof: Option<HeaderValue>) -> Self {
-        let Unsent { mut inner, mut request, protection, sent, tried } = unsent;
-        let kept = if protection.may_follow(tried, &sent.token) { request.keep() } else { None };
-        if let Err(error) = authorize(request.headers_mut(), &sent.token, proof) {
-            return Self::refused(error);
-        }
-        let future = inner.call(request);
-        Self::Sent { future, attempt: Some(Attempt { kept: Kept { inner, kept, tried }, protection, sent }) }
-    }
-
-    /// Waits for the inner service before a retry.
-    fn ready(kept: Kept<S, R>, next: Next, response: S::Response) -> Self {
-        let timer = sleep(next.protection.deadline().left().unwrap_or(READY_WITHIN).min(READY_WITHIN));
-        Self::Ready { attempt: Some((kept, next)), response: Some(response), timer }
-    }
-
-    fn drain(unsent: Unsent<S, R>, proof: Option<HeaderValue>, response: S::Response) -> Self {
-        let drain = Drain::new(response.into_body(), unsent.protection.deadline().left());
-        Self::Drain { drain, unsent: Some((unsent, proof)) }
-    }
-}
-
-fn wait(protection: Protection, rejection: Option<Rejection>) -> Waiting {
-    Box::pin(async move {
-        let left = protection.deadline().left();
-        let renewed = match rejection {
-            None => within(left, protection.tokens().token()).await,
-            Some(rejection) => within(left, protection.renew(&rejection)).await,
-        };
-        (renewed, protection)
-    })
 }
 
 /// A future that is polled after it has ended gives this, as there is no response any more.
@@ -217,19 +128,43 @@ where
                 StateProj::Pass { future } => return future.poll(cx).map_err(Into::into),
 
                 StateProj::Token { waiting, unsent } => {
-                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
-                    match renewed {
-                        Some(Ok(token)) => {
-                            let timer = protection.deadline().left().and_then(sleep);
-                            State::Turn { unsent: unsent.take(), granted: Some((protection, token)), timer }
+                    let (granted, protection) = ready!(waiting.as_mut().poll(cx));
+                    match (granted, unsent.take()) {
+                        (_, None) => return Poll::Ready(Err(already_ended())),
+                        (Some(Ok(token)), Some((inner, request, clone))) => {
+                            State::first(inner, request, protection, token, false, clone)
                         }
-                        Some(Err(cause)) => State::refused(Error::no_token(protection.origin(), cause)),
-                        None => State::refused(Error::deadline_exceeded(protection.origin())),
+                        (Some(Err(cause)), _) => State::refused(Error::no_token(protection.origin(), cause)),
+                        (None, _) => State::refused(Error::deadline_exceeded(protection.origin())),
                     }
                 }
 
-                StateProj::Turn { unsent, granted, timer } => {
-                    let is_ready = match unsent.as_mut().map(|(inner, _)| inner.poll_ready(cx)) {
+                StateProj::Prove { signing, unsent, is_ready, clone } => {
+                    let signed = signing.poll(cx);
+                    if signed.is_pending()
+                        && mem::take(is_ready)
+                        && let Some(unsent) = unsent
+                    {
+                        // What readiness reserved is let go meanwhile: the signer may have to pass by the same limit.
+                        let unready = clone(&unsent.inner);
+                        unsent.inner = unready;
+                    }
+                    let (signed, Some(unsent)) = (ready!(signed), unsent.take()) else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
+                    let protection = &unsent.protection;
+                    match signed {
+                        Some(Err(cause)) => State::refused(Error::no_proof(protection.origin(), cause)),
+                        Some(Ok(proof)) if !protection.deadline().has_passed() => match is_ready {
+                            true => State::send_in_time(unsent, Some(proof)),
+                            false => State::turn(unsent, Some(proof), *clone),
+                        },
+                        Some(Ok(_)) | None => State::refused(Error::deadline_exceeded(protection.origin())),
+                    }
+                }
+
+                StateProj::Turn { unsent, proof, timer, clone } => {
+                    let is_ready = match unsent.as_mut().map(|unsent| unsent.inner.poll_ready(cx)) {
                         Some(Poll::Ready(result)) => result.map_err(Into::into).map(|()| true)?,
                         Some(Poll::Pending) => {
                             let Some(timer) = timer else { return Poll::Pending };
@@ -238,88 +173,59 @@ where
                         }
                         None => false,
                     };
-                    let (Some((inner, mut request)), Some((protection, token))) = (unsent.take(), granted.take())
-                    else {
+                    let Some(unsent) = unsent.take() else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    let deadline = protection.deadline();
-                    if !is_ready || deadline.has_passed() {
-                        State::refused(Error::deadline_exceeded(protection.origin()))
+                    if !is_ready || unsent.protection.deadline().has_passed() {
+                        State::refused(Error::deadline_exceeded(unsent.protection.origin()))
                     } else {
-                        deadline.apply(&mut request);
                         // That may have taken a while.
-                        let token = protection.tokens().cached().unwrap_or(token);
-                        State::first(inner, request, protection, token)
-                    }
-                }
-
-                StateProj::Prove { proof, unsent, response } => {
-                    let proof = proof.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    let proven = ready!(Pin::new(proof).poll(cx));
-                    let Some(mut unsent) = unsent.take() else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    match (proven, response.take()) {
-                        // Signing may have taken a while.
-                        (Ok(_), None) if unsent.protection.deadline().has_passed() => {
-                            State::refused(Error::deadline_exceeded(unsent.protection.origin()))
-                        }
-                        (Ok(proof), None) => {
-                            unsent.protection.deadline().apply(&mut unsent.request);
-                            State::send(unsent, Some(proof))
-                        }
-                        (Ok(_), Some(response)) if unsent.protection.deadline().has_passed() => {
-                            return Poll::Ready(Ok(not_retried(response, NotRetried::DeadlineExceeded)));
-                        }
-                        (Ok(proof), Some(response)) => State::drain(unsent, Some(proof), response),
-                        (Err(cause), None) => State::refused(Error::no_proof(unsent.protection.origin(), cause)),
-                        (Err(cause), Some(response)) => {
-                            return Poll::Ready(Ok(not_retried(response, NotRetried::NotProven(cause))));
+                        match unsent.protection.cached().filter(|token| *token != unsent.sent.token) {
+                            None => State::send_in_time(unsent, proof.take()),
+                            Some(token) => {
+                                let Unsent { inner, mut request, protection, .. } = unsent;
+                                protection.deadline().apply(&mut request);
+                                State::first(inner, request, protection, token, true, *clone)
+                            }
                         }
                     }
                 }
 
-                StateProj::Sent { future, attempt } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some(Attempt { mut kept, protection, sent }) = attempt.take() else {
+                StateProj::Sent { future, attempt, span } => {
+                    let entered = span.as_ref().map(|span| span.enter());
+                    let result = ready!(future.poll(cx));
+                    drop(entered);
+                    let Some(Attempt { protection, sent, tried, .. }) = attempt else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    match protection.judge(&response, &sent, kept.tried) {
-                        Verdict::Return => return Poll::Ready(Ok(answer(response, kept.tried, None))),
-                        Verdict::Leave(why) => return Poll::Ready(Ok(answer(response, kept.tried, Some(why)))),
-                        Verdict::Renew(rejection) if kept.kept.is_none() => {
-                            protection.renew_in_background(&rejection);
-                            return Poll::Ready(Ok(not_retried(response, protection.why_not_kept())));
+                    let tried = *tried;
+                    let response = result.map_err(Into::into).inspect_err(|_| failed(tried))?;
+                    if let Some(span) = span {
+                        span.record("http.response.status_code", response.status().as_u16());
+                    }
+                    let verdict = protection.judge(&response, sent, tried);
+                    let next = match verdict.into_end() {
+                        Ok(end) => {
+                            *attempt = None;
+                            return Poll::Ready(Ok(answer(response, tried, end)));
                         }
-                        Verdict::ProveAgain(_) | Verdict::StepUp(_) if kept.kept.is_none() => {
-                            return Poll::Ready(Ok(not_retried(response, protection.why_not_kept())));
-                        }
-                        Verdict::Renew(rejection) => {
-                            kept.tried.renewal = true;
-                            let waiting = wait(protection, Some(rejection));
-                            State::Renew { waiting, response: Some(response), attempt: Some(kept) }
-                        }
-                        Verdict::StepUp(tokens) => {
-                            // The stronger token may be bound to another key, which knows no nonce yet.
-                            (kept.tried.step_up, kept.tried.nonce) = (true, false);
-                            let waiting = wait(protection.with_tokens(tokens), None);
-                            State::Renew { waiting, response: Some(response), attempt: Some(kept) }
-                        }
-                        Verdict::ProveAgain(nonce) => {
-                            kept.tried.nonce = true;
-                            State::ready(kept, Next { protection, token: sent.token, nonce: Some(nonce) }, response)
-                        }
+                        Err(verdict) => attempt.take().map(|attempt| State::follow(attempt, verdict, response)),
+                    };
+                    match next {
+                        Some(Ok(next)) => next,
+                        Some(Err(response)) => return Poll::Ready(Ok(response)),
+                        None => return Poll::Ready(Err(already_ended())),
                     }
                 }
 
-                StateProj::Renew { waiting, response, attempt } => {
-                    let (renewed, protection) = ready!(waiting.as_mut().poll(cx));
-                    let (Some(response), Some(kept)) = (response.take(), attempt.take()) else {
+                StateProj::Renew { waiting, kept, response } => {
+                    let (granted, protection) = ready!(waiting.as_mut().poll(cx));
+                    let (Some(response), Some(kept)) = (response.take(), kept.take()) else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    let why = match renewed {
+                    let why = match granted {
                         Some(Ok(token)) => {
-                            state.set(State::ready(kept, Next { protection, token, nonce: None }, response));
+                            state.set(State::retry(kept, protection, token, None, response));
                             continue;
                         }
                         Some(Err(cause)) => NotRetried::NotRenewed(cause),
@@ -328,8 +234,24 @@ where
                     return Poll::Ready(Ok(not_retried(response, why)));
                 }
 
-                StateProj::Ready { attempt, response, timer } => {
-                    let is_ready = match attempt.as_mut().map(|(kept, ..)| kept.inner.poll_ready(cx)) {
+                StateProj::ProveAgain { signing, retry, response } => {
+                    let signed = ready!(signing.poll(cx));
+                    let (Some(response), Some(retry)) = (response.take(), retry.take()) else {
+                        return Poll::Ready(Err(already_ended()));
+                    };
+                    let why = match signed {
+                        Some(Ok(proof)) => {
+                            state.set(State::ready(retry, Some(proof), response));
+                            continue;
+                        }
+                        Some(Err(cause)) => NotRetried::NotProven(cause),
+                        None => NotRetried::DeadlineExceeded,
+                    };
+                    return Poll::Ready(Ok(not_retried(response, why)));
+                }
+
+                StateProj::Ready { retry, proof, response, timer } => {
+                    let is_ready = match retry.as_mut().map(|retry| retry.kept.inner.poll_ready(cx)) {
                         Some(Poll::Ready(result)) => result.is_ok(),
                         Some(Poll::Pending) => {
                             if let Some(timer) = timer {
@@ -339,42 +261,20 @@ where
                         }
                         None => false,
                     };
-                    let (Some(response), Some((kept, next))) = (response.take(), attempt.take()) else {
+                    let (Some(response), Some(retry)) = (response.take(), retry.take()) else {
                         return Poll::Ready(Err(already_ended()));
                     };
-                    let (Kept { inner, kept, tried }, Next { protection, token, nonce }) = (kept, next);
                     // Last, as it supersedes the first body: until here, all is as if the layer were not there.
-                    let restored = if protection.deadline().has_passed() {
-                        Err(NotRetried::DeadlineExceeded)
-                    } else if !is_ready {
-                        Err(NotRetried::NotReady)
-                    } else {
-                        kept.ok_or(NotReplayable::Opaque).and_then(R::restore).map_err(NotRetried::Body)
-                    };
-                    match restored {
+                    match retry.restore(is_ready) {
+                        Ok(unsent) => State::drain(unsent, proof.take(), response),
                         Err(why) => return Poll::Ready(Ok(not_retried(response, why))),
-                        Ok(request) => {
-                            let (sent, proof) = protection.prove(&request, token, nonce.as_deref());
-                            let unsent = Unsent { inner, request, protection, sent, tried };
-                            match proof {
-                                None => State::drain(unsent, None, response),
-                                Some(proof) => State::Prove {
-                                    proof: Mutex::new(proof),
-                                    unsent: Some(unsent),
-                                    response: Some(response),
-                                },
-                            }
-                        }
                     }
                 }
 
                 StateProj::Drain { drain, unsent } => {
                     ready!(drain.poll(cx));
                     match unsent.take() {
-                        Some((mut unsent, proof)) => {
-                            unsent.protection.deadline().apply(&mut unsent.request);
-                            State::send(unsent, proof)
-                        }
+                        Some((unsent, proof)) => State::send_in_time(unsent, proof),
                         None => return Poll::Ready(Err(already_ended())),
                     }
                 }

@@ -1,13 +1,15 @@
 //! How a layer is told what to protect.
 
-use std::sync::Arc;
+mod keyed;
+
+use std::{fmt, sync::Arc};
 
 use oauth_tokens::TokenCache;
 use tower_layer::Layer;
 
 use crate::{
     CloneService, Error, ErrorKind, OAuth, Origin, RequestHead, StepUp,
-    policy::{Policy, Route, Selector, Tokens},
+    policy::{GivenKey, Policy, Route, Selector, Tokens},
 };
 
 /// Puts access tokens on requests to the origins it was told of, and on a 401 renews the token and retries once.
@@ -32,9 +34,11 @@ use crate::{
 /// # let _ = api;
 /// # Ok::<(), tower_oauth::BoxError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OAuthLayer {
     policy: Arc<Policy>,
+    /// Whose tokens, where that is said beforehand.
+    key: Option<GivenKey>,
 }
 
 impl OAuthLayer {
@@ -48,7 +52,7 @@ impl OAuthLayer {
         O: TryInto<Origin>,
         Error: From<O::Error>,
     {
-        Self { policy: Arc::default() }.add(origin.try_into()?, Tokens::Cache(tokens))
+        Self::empty().add(origin.try_into()?, Tokens::Cache(tokens))
     }
 
     /// A layer for a service that always talks to this origin, and whose requests therefore carry no authority: a gRPC
@@ -63,13 +67,17 @@ impl OAuthLayer {
         Error: From<O::Error>,
     {
         let origin = origin.try_into()?;
-        let layer = Self { policy: Arc::default() }.add(origin.clone(), Tokens::Cache(tokens))?;
+        let layer = Self::empty().add(origin.clone(), Tokens::Cache(tokens))?;
         Ok(layer.change(|policy| policy.for_connection = Some(origin)))
     }
 
     /// A layer for these origins whose tokens are selected for each request: by its method, a header, an extension. For a
     /// request without tokens the selector has `None`, and the request is refused (R3). Requests to other origins pass
     /// through without a token, and the selector is not asked.
+    ///
+    /// Where redirects are followed above the layer, the selector is asked again for where they lead. So do not select whose
+    /// token it is by the path or the query: an API could choose that by a redirect. For tenants there is
+    /// [`keyed`](Self::keyed).
     ///
     /// ```
     /// use tower_oauth::{OAuthLayer, oauth_tokens::TokenCache};
@@ -94,7 +102,7 @@ impl OAuthLayer {
         Error: From<O::Error>,
     {
         let select: Selector = Arc::new(select);
-        let mut layer = Self { policy: Arc::default() };
+        let mut layer = Self::empty();
         for origin in origins {
             layer = layer.add(origin.try_into()?, Tokens::Selected(Arc::clone(&select)))?;
         }
@@ -115,21 +123,7 @@ impl OAuthLayer {
         O: TryInto<Origin>,
         Error: From<O::Error>,
     {
-        let origin = origin.try_into()?;
-        let owner = self
-            .policy
-            .routes
-            .iter()
-            .find(|route| matches!(&route.tokens, Tokens::Cache(known) if known.is_clone_of(&tokens)));
-        if let Some(owner) = owner {
-            let message = format!(
-                "the tokens for {origin} are those of {}: whoever runs one origin could use them at the other; if that \
-                 is meant, say origin_sharing",
-                owner.origin
-            );
-            return Err(Error::new(ErrorKind::Config, message));
-        }
-        self.add(origin, Tokens::Cache(tokens))
+        self.add_own(origin.try_into()?, Tokens::Cache(tokens))
     }
 
     /// Another origin that gets the same tokens as one that is there already: whoever runs one of them can use a token
@@ -144,6 +138,43 @@ impl OAuthLayer {
         Error: From<O::Error>,
     {
         self.add(origin.try_into()?, Tokens::Cache(tokens))
+    }
+
+    /// Another origin that gets its tokens as `known` does, an origin that is there already: from the same cache, selector or
+    /// pool, by the same key. Whoever runs one of them can use a token at the other (R15).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); [`ErrorKind::Config`] too when the origin is there already, or `known` is not.
+    pub fn origin_sharing_with<O>(self, origin: O, known: O) -> Result<Self, Error>
+    where
+        O: TryInto<Origin>,
+        Error: From<O::Error>,
+    {
+        let (origin, known) = (origin.try_into()?, known.try_into()?);
+        let Some(tokens) = self.policy.routes.iter().find(|route| route.origin == known).map(|route| &route.tokens)
+        else {
+            let message =
+                format!("{origin} cannot share the tokens of {known}, which is not among the layer's origins");
+            return Err(Error::new(ErrorKind::Config, message));
+        };
+        let tokens = tokens.clone();
+        self.add(origin, tokens)
+    }
+
+    /// Says that the service below always talks to the layer's one origin, and that its requests therefore carry no authority: what
+    /// [`for_connection`](Self::for_connection) says of a single token, for layers that are made in other ways (R5).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when there are several origins.
+    pub fn over_one_connection(self) -> Result<Self, Error> {
+        let [Route { origin, .. }] = self.policy.routes.as_slice() else {
+            let message = "a single connection leads to a single origin, and the layer has several";
+            return Err(Error::new(ErrorKind::Config, message));
+        };
+        let origin = origin.clone();
+        Ok(self.change(|policy| policy.for_connection = Some(origin)))
     }
 
     /// Refuses requests to protected origins that carry an `Authorization` header already. Default: they are sent as they
@@ -163,8 +194,8 @@ impl OAuthLayer {
     /// Sends a request again with a stronger token when the API asks for one (`insufficient_scope`, RFC 9470), in a 401 or a
     /// 403. Default: no; the demand is the caller's to read, by [`Demand::of`](crate::Demand::of).
     ///
-    /// Not for origins whose tokens are [selected](Self::selecting) for each request: what was got for one caller would serve
-    /// another.
+    /// Not for origins whose tokens are [selected](Self::selecting) for each request, or [those of a key](Self::keyed): what was
+    /// got for one caller would serve another. There, say it beforehand by [`TokenOptions::scope`](crate::TokenOptions::scope).
     ///
     /// The stronger token serves that request alone: the next one begins with the tokens of its origin again, so that no
     /// request has more power than it needs.
@@ -182,6 +213,32 @@ impl OAuthLayer {
     #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
+    }
+
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn given_key(&self) -> Option<&GivenKey> {
+        self.key.as_ref()
+    }
+
+    pub(crate) fn with_key(self, key: GivenKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    fn empty() -> Self {
+        Self { policy: Arc::default(), key: None }
+    }
+
+    /// Tokens that no other origin has.
+    fn add_own(self, origin: Origin, tokens: Tokens) -> Result<Self, Error> {
+        if let Some(owner) = self.policy.routes.iter().find(|route| route.tokens.are_shared_with(&tokens)) {
+            let message = format!(
+                "the tokens for {origin} are those of {}: whoever runs one origin could use them at the other; if that \
+                 is meant, say origin_sharing or origin_sharing_with",
+                owner.origin
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        self.add(origin, tokens)
     }
 
     fn add(self, origin: Origin, tokens: Tokens) -> Result<Self, Error> {
@@ -205,6 +262,13 @@ impl<S: CloneService> Layer<S> for OAuthLayer {
     type Service = OAuth<S>;
 
     fn layer(&self, inner: S) -> OAuth<S> {
-        OAuth::new(inner, Arc::clone(&self.policy))
+        OAuth::new(inner, Arc::clone(&self.policy), self.key.clone())
+    }
+}
+
+impl fmt::Debug for OAuthLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the key: it may name a person.
+        f.debug_struct("OAuthLayer").field("policy", &self.policy).field("keyed", &self.key.is_some()).finish()
     }
 }

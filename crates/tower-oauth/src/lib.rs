@@ -76,6 +76,11 @@
 //! # Ok::<(), tower_oauth::BoxError>(())
 //! ```
 //!
+//! # Many tenants
+//!
+//! A [`TokenPool`](oauth_tokens::TokenPool) has tokens by key, and [`OAuthLayer::keyed`] puts them on requests: see
+//! [`guide::many_tenants`].
+//!
 //! More in the [`guide`]: where the layer belongs in a stack, a page for each kind of client, how identity servers are
 //! configured, how to test, what errors mean.
 //!
@@ -91,6 +96,8 @@
 //! | `reqwest-0-12` | no | the layer over a `reqwest::Client` of version 0.12 as a tower service |
 //! | `axum` | no | request bodies of axum's, which a handler passes on, are sent again |
 //! | `config` | no | [`OAuthConfig`](guide::configuration): a layer from TOML, JSON or the environment |
+//! | `store` | no | token stores and user tokens; see [`oauth_tokens`] |
+//! | `metrics` | no | figures for the `metrics` facade: `describe_metrics` |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
 //!
 //! [tower]: https://docs.rs/tower
@@ -106,8 +113,10 @@ mod error;
 mod future;
 mod grpc;
 pub mod guide;
+mod keyed;
 mod layer;
 mod message;
+mod options;
 mod outcome;
 mod policy;
 #[cfg(feature = "reqwest-middleware")]
@@ -120,6 +129,7 @@ mod reqwest_middleware;
 mod service;
 mod step_up;
 mod target;
+mod telemetry;
 mod timer;
 #[cfg(feature = "tonic")]
 mod tonic;
@@ -128,9 +138,11 @@ mod tonic;
 pub use config::{ConfigError, ConfiguredLayer, OAuthConfig};
 pub use error::{Error, ErrorKind};
 pub use future::ResponseFuture;
+pub use keyed::{Keyed, KeyedLayer};
 pub use layer::OAuthLayer;
 pub use message::{CloneService, ProtectedRequest, ProtectedResponse, RequestHead};
 pub use oauth_tokens::{self, BoxError};
+pub use options::TokenOptions;
 pub use outcome::{NotRetried, RetryOutcome};
 pub use replay::{KeptReplay, NotReplayable, Replay, ReplayBody, ReplayLayer, ReplayService, Superseded};
 #[cfg(feature = "reqwest-middleware")]
@@ -138,5 +150,7 @@ pub use reqwest_middleware::OAuthMiddleware;
 pub use service::OAuth;
 pub use step_up::{Demand, StepUp};
 pub use target::{InvalidOrigin, Origin};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 #[cfg(feature = "tonic")]
 pub use tonic::{GrpcChannel, GrpcFuture};

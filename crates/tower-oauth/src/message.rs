@@ -31,7 +31,10 @@ impl<S: Clone> CloneService for S {}
 impl<R: sealed::Request> ProtectedRequest for R {}
 impl<R: sealed::Response> ProtectedResponse for R {}
 
-/// What a selector sees of a request; see [`OAuthLayer::selecting`](crate::OAuthLayer::selecting).
+/// What a function that selects tokens, or tells a key, sees of a request; see
+/// [`OAuthLayer::selecting`](crate::OAuthLayer::selecting) and [`OAuthLayer::keyed_by`](crate::OAuthLayer::keyed_by).
+///
+/// Scheme, host and port are those of the origin.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
@@ -41,9 +44,11 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// The path, without the query.
     pub path: &'a str,
+    /// The query, without its question mark.
+    pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// The extensions; none for a `reqwest::Request`.
+    /// The extensions: the request's, or those of reqwest-middleware. None for a `reqwest::Request` anywhere else.
     pub extensions: Option<&'a Extensions>,
 }
 
@@ -52,23 +57,32 @@ pub(crate) mod sealed {
         Body, Duration, Extensions, HeaderMap, Located, Method, NotReplayable, Origin, RequestHead, StatusCode,
     };
 
+    /// Where a request goes, as proofs of possession name it.
+    pub trait Target {
+        fn located(&self) -> Located<'_>;
+        fn method(&self) -> &Method;
+        fn path(&self) -> &str;
+    }
+
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is no request that the OAuth layer takes",
         label = "neither `http::Request<B>` nor `reqwest::Request`",
         note = "the layer takes `http::Request<B>`, and `reqwest::Request` with the feature `reqwest`"
     )]
-    pub trait Request: Sized {
+    pub trait Request: Target + Sized {
         /// What is held of the request while it is under way, to send it again.
-        type Kept;
+        type Kept: Target;
 
         /// Whether the request is a gRPC call.
         const GRPC: bool = false;
 
-        fn located(&self) -> Located<'_>;
-        fn method(&self) -> &Method;
-        fn path(&self) -> &str;
         fn headers(&self) -> &HeaderMap;
-        fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a>;
+        fn query(&self) -> Option<&str>;
+        fn extensions(&self) -> Option<&Extensions>;
+        fn head<'a>(&'a self, origin: &'a Origin, extensions: Option<&'a Extensions>) -> RequestHead<'a> {
+            let (method, path, query, headers) = (self.method(), self.path(), self.query(), self.headers());
+            RequestHead { origin, method, path, query, headers, extensions }
+        }
         fn headers_mut(&mut self) -> &mut HeaderMap;
         /// The time that the request gives itself: for everything, the wait for a token and the retry included.
         fn timeout(&self) -> Option<Duration>;
@@ -106,11 +120,7 @@ pub struct Kept<K> {
     body: K,
 }
 
-impl<B: ReplayBody> sealed::Request for Request<B> {
-    type Kept = Kept<B::Kept>;
-
-    const GRPC: bool = B::GRPC;
-
+impl<B: ReplayBody> sealed::Target for Request<B> {
     fn located(&self) -> Located<'_> {
         Destination::of_uri(self.uri())
     }
@@ -122,19 +132,37 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
     fn path(&self) -> &str {
         self.uri().path()
     }
+}
+
+impl<K> sealed::Target for Kept<K> {
+    fn located(&self) -> Located<'_> {
+        Destination::of_uri(&self.uri)
+    }
+
+    fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn path(&self) -> &str {
+        self.uri.path()
+    }
+}
+
+impl<B: ReplayBody> sealed::Request for Request<B> {
+    type Kept = Kept<B::Kept>;
+
+    const GRPC: bool = B::GRPC;
 
     fn headers(&self) -> &HeaderMap {
         self.headers()
     }
 
-    fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
-        RequestHead {
-            origin,
-            method: self.method(),
-            path: self.uri().path(),
-            headers: self.headers(),
-            extensions: Some(self.extensions()),
-        }
+    fn query(&self) -> Option<&str> {
+        self.uri().query()
+    }
+
+    fn extensions(&self) -> Option<&Extensions> {
+        Some(self.extensions())
     }
 
     fn headers_mut(&mut self) -> &mut HeaderMap {

@@ -1,6 +1,12 @@
 //! What became of a 401, for the caller's metrics.
 
-use crate::{NotReplayable, challenge::Reason, message::sealed, policy::Tried};
+use crate::{
+    NotReplayable,
+    challenge::Reason,
+    message::sealed,
+    policy::Tried,
+    telemetry::{Fate, refused_at_first},
+};
 
 /// What the layer made of a 401: in the extensions of a response, whenever the first answer to a request that carried one
 /// of its tokens was a 401; or a 403 that asks for a stronger token, if the layer may [step up](crate::OAuthLayer::step_up).
@@ -71,22 +77,40 @@ impl From<Reason> for NotRetried {
     }
 }
 
+/// How the last attempt at a request ended.
+pub(crate) enum End {
+    Accepted,
+    /// Refused, as an attempt before it.
+    Refused,
+    Left(NotRetried),
+}
+
 /// The answer to the last attempt that there is, and what the caller is to know of it.
-pub(crate) fn answer<R: sealed::Response>(response: R, tried: Tried, why_not: Option<NotRetried>) -> R {
-    match why_not {
-        _ if tried.anything() => with_outcome(response, RetryOutcome::Retried),
-        Some(why) => not_retried(response, why),
-        None => response,
+pub(crate) fn answer<R: sealed::Response>(response: R, tried: Tried, end: End) -> R {
+    match end {
+        End::Accepted if !tried.anything() => response,
+        End::Accepted => with_outcome(response, RetryOutcome::Retried, Fate::Cured),
+        End::Left(why) if !tried.anything() => not_retried(response, why),
+        End::Refused | End::Left(_) => with_outcome(response, RetryOutcome::Retried, Fate::Rejected),
     }
 }
 
 /// The answer to an attempt that should have been followed by another.
 pub(crate) fn not_retried<R: sealed::Response>(response: R, why: NotRetried) -> R {
-    with_outcome(response, RetryOutcome::NotRetried(why))
+    let fate = Fate::from(&why);
+    with_outcome(response, RetryOutcome::NotRetried(why), fate)
 }
 
-fn with_outcome<R: sealed::Response>(mut response: R, outcome: RetryOutcome) -> R {
+/// An attempt ended without an answer.
+pub(crate) fn failed(tried: Tried) {
+    if tried.anything() {
+        refused_at_first(Fate::Failed);
+    }
+}
+
+fn with_outcome<R: sealed::Response>(mut response: R, outcome: RetryOutcome, fate: Fate) -> R {
     tracing::debug!(status = response.status().as_u16(), ?outcome, "a request was answered 401 at first");
+    refused_at_first(fate);
     response.extensions_mut().insert(outcome);
     response
 }

@@ -13,7 +13,7 @@ use http::{
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::{Error, ErrorKind, deadline::Deadline, policy::Policy};
+use crate::{Error, ErrorKind, TokenOptions, deadline::Deadline, policy::Policy};
 
 /// As many as reqwest follows.
 const MAX_REDIRECTS: usize = 10;
@@ -28,14 +28,17 @@ pub(crate) struct FollowRedirects {
 impl Middleware for FollowRedirects {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
         let deadline = Deadline::of(&request);
+        let first = bodiless(&request);
         for _ in 0..MAX_REDIRECTS {
             let kept = request.try_clone();
             let head = bodiless(&request);
             let response = next.clone().run(request, extensions).await?;
             match self.redirected(&response, kept, head) {
-                Some(redirected) => request = redirected,
-                None => return Ok(response),
+                // Against what the caller asked for, not the last hop: another place on the way may have changed it.
+                Some(redirected) if self.policy.keeps_key(&first, &redirected, extensions) => request = redirected,
+                _ => return Ok(response),
             }
+            self.leave_scopes_behind(&first, &request, extensions);
             deadline.apply(&mut request);
         }
         let response = next.run(request, extensions).await?;
@@ -73,6 +76,15 @@ impl FollowRedirects {
         }
         *request.url_mut() = target;
         Some(request)
+    }
+
+    /// Scopes that the caller wants for one origin are not asked for on the word of another.
+    fn leave_scopes_behind(&self, first: &Request, request: &Request, extensions: &mut Extensions) {
+        if self.policy.route_of(first.url()) != self.policy.route_of(request.url())
+            && let Some(options) = extensions.get_mut::<TokenOptions>()
+        {
+            options.scopes.clear();
+        }
     }
 
     /// Nobody but the caller makes a request that changes something at an origin where it gets a token: a redirect into

@@ -13,8 +13,8 @@ use http::{Extensions, HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 
 use crate::{
-    KeptReplay, NotReplayable, Origin, Replay, ReplayBody,
-    message::{RequestHead, sealed},
+    KeptReplay, NotReplayable, Replay, ReplayBody,
+    message::sealed,
     target::{Destination, Located},
 };
 
@@ -46,9 +46,7 @@ fn into_bytes<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Bytes {
 
 macro_rules! version {
     ($reqwest:ident) => {
-        impl sealed::Request for ::$reqwest::Request {
-            type Kept = Self;
-
+        impl sealed::Target for ::$reqwest::Request {
             fn located(&self) -> Located<'_> {
                 Destination::of_url(self.url())
             }
@@ -60,14 +58,21 @@ macro_rules! version {
             fn path(&self) -> &str {
                 self.url().path()
             }
+        }
+
+        impl sealed::Request for ::$reqwest::Request {
+            type Kept = Self;
 
             fn headers(&self) -> &HeaderMap {
                 self.headers()
             }
 
-            fn head<'a>(&'a self, origin: &'a Origin) -> RequestHead<'a> {
-                let (method, path, headers) = (self.method(), self.url().path(), self.headers());
-                RequestHead { origin, method, path, headers, extensions: None }
+            fn query(&self) -> Option<&str> {
+                self.url().query()
+            }
+
+            fn extensions(&self) -> Option<&Extensions> {
+                None
             }
 
             fn headers_mut(&mut self) -> &mut HeaderMap {

@@ -1,6 +1,6 @@
 //! The same behaviour as a reqwest middleware: a short async driver over the same core.
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc};
 
 use async_trait::async_trait;
 use http::{Extensions, HeaderValue};
@@ -12,11 +12,13 @@ use crate::{
     deadline::Deadline,
     drain::Drain,
     message::sealed::{Request as _, Response as _},
-    outcome::{answer, not_retried},
-    policy::{Admission, Policy, Protection, Sent, Tried, Verdict, authorize},
+    outcome::{answer, failed, not_retried},
+    policy::{Admission, Aside, GivenKey, Policy, Protection, Sent, Tried, Verdict, authorize},
     redirect::FollowRedirects,
+    telemetry::retry_span,
     timer::within,
 };
+use tracing::{Instrument, Span};
 
 impl OAuthLayer {
     /// A client with reqwest's own manners: `client.get(url).json(&body).send().await?`.
@@ -74,7 +76,7 @@ impl OAuthLayer {
     /// itself would carry the token on within its own rules, not within this layer's (R13).
     #[must_use]
     pub fn middleware(&self) -> OAuthMiddleware {
-        OAuthMiddleware { policy: Arc::clone(self.policy()) }
+        OAuthMiddleware { policy: Arc::clone(self.policy()), key: self.given_key().cloned() }
     }
 }
 
@@ -88,9 +90,16 @@ fn default_credential(builder: &::reqwest::ClientBuilder) -> Option<&'static str
 }
 
 /// An [`OAuthLayer`] as a reqwest middleware; see [`OAuthLayer::middleware`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OAuthMiddleware {
     policy: Arc<Policy>,
+    key: Option<GivenKey>,
+}
+
+impl fmt::Debug for OAuthMiddleware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthMiddleware").field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
@@ -101,14 +110,15 @@ impl Middleware for OAuthMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<::reqwest::Response> {
-        let protection = match self.policy.admit(&request) {
+        let aside = Aside { key: self.key.as_ref(), extensions: Some(extensions) };
+        let protection = match self.policy.admit(&request, aside) {
             Admission::Pass => return next.run(request, extensions).await,
             Admission::Refuse(error) => return Err(reqwest_middleware::Error::middleware(error)),
             Admission::Protect(protection) => protection,
         };
         let deadline = protection.deadline();
         // The wait for a token counts into the request's own timeout.
-        let token = match within(deadline.left(), protection.tokens().token()).await {
+        let token = match within(deadline.left(), protection.token()).await {
             Some(Ok(token)) => Ok(token),
             Some(Err(cause)) => Err(Error::no_token(protection.origin(), cause)),
             None => Err(Error::deadline_exceeded(protection.origin())),
@@ -121,87 +131,78 @@ impl Middleware for OAuthMiddleware {
 /// The first attempt, and those that come to follow.
 async fn send(
     mut protection: Protection,
-    mut token: AccessToken,
+    token: AccessToken,
     deadline: Deadline,
     mut request: ::reqwest::Request,
     extensions: &mut Extensions,
     next: Next<'_>,
 ) -> Result<::reqwest::Response> {
     let mut tried = Tried::default();
-    let mut nonce: Option<String> = None;
-    let (mut sent, mut proof) = proven(&protection, &request, token.clone(), None)
-        .await
-        .map_err(|cause| reqwest_middleware::Error::middleware(Error::no_proof(protection.origin(), cause)))?;
+    let mut proven = prove(&protection, &request, token, None).await.map_err(|why| {
+        let origin = protection.origin();
+        reqwest_middleware::Error::middleware(match why {
+            NotRetried::NotProven(cause) => Error::no_proof(origin, cause),
+            _ => Error::deadline_exceeded(origin),
+        })
+    })?;
     loop {
-        let kept = if protection.may_follow(tried, &token) { request.keep() } else { None };
-        authorize(request.headers_mut(), &token, proof).map_err(reqwest_middleware::Error::middleware)?;
+        let (sent, proof) = proven;
+        let kept = if protection.may_follow(tried, &sent.token) { request.keep() } else { None };
+        authorize(request.headers_mut(), &sent.token, proof).map_err(reqwest_middleware::Error::middleware)?;
         deadline.apply(&mut request);
-        let response = next.clone().run(request, extensions).await?;
-        let verdict = protection.judge(&response, &sent, tried);
-        let again = match (verdict, kept) {
-            (Verdict::Return, _) => return Ok(answer(response, tried, None)),
-            (Verdict::Leave(why), _) => return Ok(answer(response, tried, Some(why))),
-            (Verdict::Renew(rejection), None) => {
-                protection.renew_in_background(&rejection);
-                Err(protection.why_not_kept())
+        let span = if tried.anything() { retry_span(tried, request.method()) } else { Span::none() };
+        let response = next.clone().run(request, extensions).instrument(span.clone()).await;
+        let response = response.inspect_err(|_| failed(tried))?;
+        span.record("http.response.status_code", response.status().as_u16());
+        let verdict = match protection.judge(&response, &sent, tried).into_end() {
+            Ok(end) => return Ok(answer(response, tried, end)),
+            Err(verdict) => verdict,
+        };
+        let Some(kept) = kept else {
+            if let Verdict::Renew(rejection) = &verdict {
+                protection.renew_in_background(rejection);
             }
-            (Verdict::ProveAgain(_) | Verdict::StepUp(_), None) => Err(protection.why_not_kept()),
-            (Verdict::ProveAgain(asked), Some(kept)) => {
-                tried.nonce = true;
-                nonce = Some(asked);
-                Ok(kept)
-            }
-            (Verdict::Renew(rejection), Some(kept)) => {
-                tried.renewal = true;
-                let renewed = within(deadline.left(), protection.renew(&rejection)).await;
-                renewed_or_why(renewed).map(|renewed| {
-                    token = renewed;
-                    kept
-                })
-            }
-            (Verdict::StepUp(tokens), Some(kept)) => {
-                // The stronger token may be bound to another key, which knows no nonce yet.
-                (tried.step_up, tried.nonce) = (true, false);
-                let stronger = within(deadline.left(), tokens.token()).await;
+            return Ok(not_retried(response, protection.why_not_kept()));
+        };
+        tried.note(&verdict);
+        let (granted, nonce) = match verdict {
+            Verdict::Renew(rejection) => (within(deadline.left(), protection.renew(&rejection)).await, None),
+            Verdict::StepUp(tokens) => {
                 protection = protection.with_tokens(tokens);
-                renewed_or_why(stronger).map(|stronger| {
-                    token = stronger;
-                    kept
-                })
+                (within(deadline.left(), protection.stronger_than(&sent.token)).await, None)
             }
+            Verdict::ProveAgain(nonce) => (Some(Ok(sent.token)), Some(nonce)),
+            Verdict::Return | Verdict::Refused | Verdict::Leave(_) => return Ok(response),
         };
-        request = match again {
-            Ok(kept) => kept,
-            Err(why) => return Ok(not_retried(response, why)),
+        proven = match granted {
+            Some(Ok(token)) => match prove(&protection, &kept, token, nonce.as_deref()).await {
+                Ok(proven) => proven,
+                Err(why) => return Ok(not_retried(response, why)),
+            },
+            Some(Err(cause)) => return Ok(not_retried(response, NotRetried::NotRenewed(cause))),
+            None => return Ok(not_retried(response, NotRetried::DeadlineExceeded)),
         };
-        (sent, proof) = match proven(&protection, &request, token.clone(), nonce.take()).await {
-            Ok(proven) => proven,
-            Err(cause) => return Ok(not_retried(response, NotRetried::NotProven(cause))),
-        };
+        if deadline.has_passed() {
+            return Ok(not_retried(response, NotRetried::DeadlineExceeded));
+        }
+        request = kept;
         drain(response, deadline).await;
     }
 }
 
-fn renewed_or_why(
-    renewed: Option<std::result::Result<AccessToken, oauth_tokens::Error>>,
-) -> std::result::Result<AccessToken, NotRetried> {
-    match renewed {
-        Some(Ok(token)) => Ok(token),
-        Some(Err(cause)) => Err(NotRetried::NotRenewed(cause)),
-        None => Err(NotRetried::DeadlineExceeded),
-    }
-}
-
-/// What is sent, with its proof signed.
-async fn proven(
+/// What is sent, with its proof signed within what the request has left of its own time.
+async fn prove(
     protection: &Protection,
     request: &::reqwest::Request,
     token: AccessToken,
-    nonce: Option<String>,
-) -> std::result::Result<(Sent, Option<HeaderValue>), oauth_tokens::Error> {
-    match protection.prove(request, token, nonce.as_deref()) {
-        (sent, None) => Ok((sent, None)),
-        (sent, Some(proof)) => Ok((sent, Some(proof.await?))),
+    nonce: Option<&str>,
+) -> std::result::Result<(Sent, Option<HeaderValue>), NotRetried> {
+    let (sent, proof) = protection.prove(request, token, nonce);
+    let Some(proof) = proof else { return Ok((sent, None)) };
+    match within(protection.deadline().left(), proof).await {
+        Some(Ok(proof)) => Ok((sent, Some(proof))),
+        Some(Err(cause)) => Err(NotRetried::NotProven(cause)),
+        None => Err(NotRetried::DeadlineExceeded),
     }
 }
 

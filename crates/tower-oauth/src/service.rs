@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::{
     CloneService, ResponseFuture,
     message::{ProtectedRequest, ProtectedResponse},
-    policy::{Admission, Policy},
+    policy::{Admission, Aside, GivenKey, Policy},
 };
 
 /// A service whose requests get access tokens; made by [`OAuthLayer`](crate::OAuthLayer).
@@ -25,11 +25,12 @@ pub struct OAuth<
 > {
     inner: S,
     policy: Arc<Policy>,
+    key: Option<GivenKey>,
 }
 
 impl<S> OAuth<S> {
-    pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
-        Self { inner, policy }
+    pub(crate) fn new(inner: S, policy: Arc<Policy>, key: Option<GivenKey>) -> Self {
+        Self { inner, policy, key }
     }
 
     /// The service that is ready; its clone, which may not be, waits for the next request.
@@ -68,7 +69,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        match self.policy.admit(&request) {
+        match self.policy.admit(&request, Aside { key: self.key.as_ref(), extensions: None }) {
             Admission::Pass => ResponseFuture::pass(self.inner.call(request)),
             Admission::Refuse(error) => {
                 // What readiness reserved, a permit for example, is given back, as if the request had been sent.
@@ -82,6 +83,6 @@ where
 
 impl<S: fmt::Debug> fmt::Debug for OAuth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuth").field("inner", &self.inner).field("policy", &self.policy).finish()
+        f.debug_struct("OAuth").field("inner", &self.inner).field("policy", &self.policy).finish_non_exhaustive()
     }
 }

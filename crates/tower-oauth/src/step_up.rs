@@ -18,8 +18,8 @@ const MAX_VALUE_BYTES: usize = 4096;
 /// So many demands have their tokens kept, those that came last.
 const MAX_DEMANDS: usize = 16;
 /// So many demands that were not met before are looked at in a minute: an API that varies them must not make the
-/// authorization server's load.
-const MAX_ASKED_A_MINUTE: usize = 60;
+/// authorization server's load. As many as the renewals that 401s cause.
+const MAX_ASKED_A_MINUTE: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What an API asks of the next token, from the challenges of its response.
@@ -115,8 +115,8 @@ type Known = (Origin, Demand, TokenCache);
 
 impl StepUp {
     /// Asks this function for the tokens that meet a demand, once for each demand of an origin that it meets; the sixteen that
-    /// were met last are kept. It is asked 60 times a minute at most; demands beyond that are not met. None: there are none, and the caller gets the API's response. The function is not to block, and only says
-    /// where tokens come from.
+    /// were met last are kept. It is asked 20 times a minute at most; demands beyond that are not met. None: there are none,
+    /// and the caller gets the API's response. The function is not to block, and only says where tokens come from.
     ///
     /// Nothing is allowed yet: a demand that exceeds what the methods below allow is not met (R14).
     #[must_use]

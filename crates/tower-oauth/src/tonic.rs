@@ -131,7 +131,7 @@ pin_project! {
 
 impl<S> Future for GrpcFuture<S>
 where
-    S: Service<Request<Body>>,
+    S: Service<Request<Body>> + Clone,
     S::Response: ProtectedResponse,
     S::Error: Into<BoxError>,
 {
