@@ -1,0 +1,3 @@
+//! Measures tower-oauth, and says how.
+
+pub mod fleet;
