@@ -3,6 +3,8 @@
 //! Nothing here is about tokens: all of that is in the examples themselves.
 
 mod chain;
+#[path = "../egress_proxy/mod.rs"]
+pub mod egress_proxy;
 mod servers;
 mod steps;
 mod tally;
