@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/tools
-published=(-p oauth-tokens -p tower-oauth -p oauth-test-server)
+published=(-p oauth-tokens -p tower-oauth -p oauth-tokens-redis -p oauth-test-server)
 mode=${1:-full}
 summary=()
 failed=0
@@ -28,16 +28,23 @@ acceptance() {
 }
 
 all_tests() {
-  tests/interop/install.sh && cargo test --locked --workspace
+  tests/interop/install.sh && tests/redis/install.sh && cargo test --locked --workspace
 }
 
 # The programs that the tests have built: the same code, features and all.
 examples() {
-  local name
-  for name in quickstart reqwest_client compose identity_servers grpc on_behalf_of device_login mcp_client; do
+  local name command
+  for name in quickstart reqwest_client compose identity_servers grpc on_behalf_of device_login mcp_client \
+    multi_tenant egress_proxy fleet 'fleet --lifetimes 2 --kill-redis'; do
     printf -- '-- %s\n' "$name"
-    "$target/debug/examples/$name" || return 1
+    read -ra command <<<"$name"
+    "$target/debug/examples/${command[0]}" "${command[@]:1}" || return 1
   done
+}
+
+# Once as always, and once as never before.
+chaos() {
+  cargo run --locked -p tests --bin chaos -- 20 1 && cargo run --locked -p tests --bin chaos -- 20
 }
 
 # The README's command, to the letter.
@@ -92,6 +99,7 @@ if [ "$mode" = quick ]; then
   step 'unit and acceptance tests' acceptance
 else
   step 'all tests, real servers included' all_tests
+  step 'chaos' chaos
   step 'examples' examples
   step 'the command of the README' readme_command
   step 'documentation' documentation

@@ -3,6 +3,7 @@
 mod abandoned;
 mod failures;
 mod hostile;
+mod lasting;
 mod model;
 mod outage;
 mod panics;
@@ -11,9 +12,11 @@ mod rotation;
 mod runtimes;
 mod same_token;
 mod single_flight;
+mod spans;
 mod status;
 mod storm_guard;
 mod takeover;
+mod warm;
 mod window;
 
 use std::time::Duration;

@@ -13,4 +13,6 @@ mod renewal;
 mod replay;
 mod reqwest;
 mod selection;
+mod signing;
+mod telemetry;
 mod wire;

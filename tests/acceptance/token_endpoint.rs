@@ -17,7 +17,7 @@ mod retry_after;
 mod sockets;
 mod token_file;
 
-use oauth_test_server::TestServer;
+use oauth_test_server::{Client, TestServer};
 use oauth_tokens::{AuthorizationServer, ClientAuth, HttpClient, TokenClient};
 use tests::canned::Canned;
 
@@ -32,6 +32,19 @@ fn client_by(server: &TestServer, auth: ClientAuth) -> TokenClient {
     AuthorizationServer::via(HttpClient::new(server.authorization_service()))
         .token_endpoint(&server.token_endpoint())
         .and_then(|server| server.client("m2m", auth))
+        .expect("a client")
+}
+
+/// A server that knows an app which redeems refresh tokens.
+fn app_server() -> TestServer {
+    let app = Client::new("app").secret("secret").scopes(["api"]).grant_types(["refresh_token"]);
+    TestServer::builder().client(app).build()
+}
+
+fn app_client(server: &TestServer) -> TokenClient {
+    AuthorizationServer::via(HttpClient::new(server.authorization_service()))
+        .token_endpoint(&server.token_endpoint())
+        .and_then(|server| server.client("app", ClientAuth::secret_basic("secret")))
         .expect("a client")
 }
 

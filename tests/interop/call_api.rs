@@ -3,18 +3,15 @@
 mod credentials;
 
 use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
-    sync::LazyLock,
 };
 
 use serde_json::{Value, json};
 use tests::support::TempFolder;
 
 use crate::{
-    against_both,
+    against_both, program,
     server::{RealServer, Registered},
 };
 
@@ -157,7 +154,7 @@ fn with_config(file: &Path, url: &str) -> Command {
 }
 
 fn program(url: &str) -> Command {
-    let mut command = Command::new(&*PROGRAM);
+    let mut command = Command::new(program::path("call_api"));
     command.arg(url).env_remove("OAUTH_CLIENT_SECRET").env_remove("RUST_LOG").stdin(Stdio::null());
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
@@ -195,23 +192,3 @@ fn restrict(file: &Path) {
         std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).expect("the file's mode");
     }
 }
-
-/// The program, built by the cargo that runs the tests: one that lies about could be older than its source.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
-    let mut build = Command::new(cargo);
-    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stdin(Stdio::null());
-    // The whole workspace is selected, so that what its tests were built with serves again.
-    build.args(["build", "--workspace", "--example", "call_api", "--message-format", "json"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let output = run(build);
-    assert!(output.status.success(), "call_api cannot be built: {}", text(&output.stderr));
-    let messages = text(&output.stdout);
-    let executable = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
-        let is_it = message["target"]["name"] == "call_api" && message["executable"].is_string();
-        is_it.then(|| PathBuf::from(message["executable"].as_str().unwrap_or_default()))
-    });
-    executable.unwrap_or_else(|| panic!("cargo does not say where call_api is: {messages}"))
-});

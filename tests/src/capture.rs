@@ -69,6 +69,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         self.write(format!("record {name}"), |line| values.record(line));
     }
 
+    fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
+        let name = |id| context.span(id).map_or("", |span| span.name());
+        self.write(format!("{} follows {}", name(id), name(follows)), |_| ());
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         self.write(format!("{} {} event", metadata.level(), metadata.target()), |line| event.record(line));

@@ -2,12 +2,16 @@
 pub mod grpc;
 pub mod numbered;
 pub mod probe;
+pub mod redis;
 pub mod script;
 pub mod source;
 pub mod stacks;
+pub mod states;
 pub mod steps;
 pub mod wire;
 
 pub mod canned;
 pub mod capture;
+pub mod figures;
+pub mod store;
 pub mod support;

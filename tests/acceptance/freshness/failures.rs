@@ -106,7 +106,7 @@ async fn f7_retry_after_is_honoured_and_capped() {
 #[tokio::test(start_paused = true)]
 async fn f7_retry_after_is_honoured_in_the_window() {
     let error = refusal(Fault::StatusWithRetryAfter(StatusCode::TOO_MANY_REQUESTS, "120".to_owned())).await;
-    let source = Source::issuing(Some(s(86400)));
+    let source = Source::issuing(None);
     let cache = source.cache();
     cache.ready().await.expect("a token");
     source.follow(move |_| Answer::Now(Err(error.clone())));
@@ -203,4 +203,20 @@ impl Drop for SecretFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Somebody who is polled late finds that the token has had its use, and that it cannot be renewed: it serves all the same.
+#[tokio::test(start_paused = true)]
+async fn f8_a_late_caller_is_served_by_what_is_valid_still() {
+    let source = Source::by_hand();
+    let cache = source.cache();
+    let mut late = std::pin::pin!(cache.token());
+    assert!(futures_util::poll!(late.as_mut()).is_pending());
+    source.next().await.answer(Ok(tokens("token-1", Some(s(60)))));
+    settle().await;
+    advance(s(58)).await;
+    assert!(futures_util::poll!(late.as_mut()).is_pending(), "a renewal, as it is past its use");
+    source.next().await.answer(Err(Error::source_failed("down")));
+    settle().await;
+    assert_eq!(late.await.expect("valid for 2 s").secret(), "token-1");
 }

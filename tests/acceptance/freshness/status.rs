@@ -29,11 +29,11 @@ async fn f13_the_status_is_true_at_every_stage() {
     assert_eq!((status.expires_in, status.renewals), (Some(s(57)), 1));
     let refresh_in = status.refresh_in.expect("a token");
 
-    advance(s(10)).await;
+    advance(s(4)).await;
     let status = cache.status();
-    assert_eq!((status.expires_in, status.refresh_in), (Some(s(47)), Some(refresh_in - s(10))), "time passes");
+    assert_eq!((status.expires_in, status.refresh_in), (Some(s(53)), Some(refresh_in - s(4))), "time passes");
 
-    advance(s(44)).await;
+    advance(s(50)).await;
     assert_eq!(cache.status().refresh_in, Some(s(0)));
     assert!(!cache.status().renewing, "due, but nobody has asked");
     assert!(cache.cached().is_some());

@@ -17,8 +17,11 @@ use super::{HOUR, TICK, cache_of, ms, s};
 const API: &str = "https://api.test";
 const OTHER: &str = "https://other.test";
 
+/// So long that no renewal of the window's comes in between.
+const LIFETIME: Duration = s(24 * 3600);
+
 async fn started() -> (Source, TokenCache) {
-    let source = Source::issuing(Some(HOUR));
+    let source = Source::issuing(Some(LIFETIME));
     let cache = source.cache();
     cache.ready().await.expect("a token");
     (source, cache)
@@ -65,7 +68,7 @@ async fn f10_the_hold_begins_when_the_renewal_ends() {
     });
     let fetch = source.next().await;
     advance(s(8)).await;
-    fetch.answer(Ok(tokens("new", Some(HOUR))));
+    fetch.answer(Ok(tokens("new", Some(LIFETIME))));
     waiter.await.expect("no panic").expect("another token");
     advance(s(5) - TICK).await;
     assert!(is_held(&reject(&cache, API).await));
@@ -126,7 +129,7 @@ async fn f10_a_success_during_the_renewal_does_not_release_the_guard() {
     // Of an older token, and of the rejected one, which is the current one still.
     cache.accepted(API, &oldest);
     cache.accepted(API, &cache.cached().expect("a token"));
-    fetch.answer(Ok(tokens("new", Some(HOUR))));
+    fetch.answer(Ok(tokens("new", Some(LIFETIME))));
     waiter.await.expect("no panic").expect("another token");
     assert!(is_held(&reject(&cache, API).await));
 }
@@ -155,7 +158,7 @@ async fn f10_a_failed_renewal_holds_nobody() {
         assert_eq!(reject(&cache, API).await.expect_err("down").kind(), ErrorKind::Source);
         advance(s(pause)).await;
     }
-    source.follow(|number| Answer::Now(Ok(tokens(&format!("token-{number}"), Some(HOUR)))));
+    source.follow(|number| Answer::Now(Ok(tokens(&format!("token-{number}"), Some(LIFETIME)))));
     reject(&cache, API).await.expect("renewed");
     advance(s(5)).await;
     reject(&cache, API).await.expect("the first hold is 5 s");
@@ -177,7 +180,7 @@ async fn f10_a_held_origin_keeps_no_token_from_being_renewed_in_time() {
     let (source, cache) = started().await;
     reject(&cache, API).await.expect("renewed");
     assert!(is_held(&reject(&cache, API).await));
-    advance(s(3300)).await;
+    advance(LIFETIME - s(600)).await;
     assert!(cache.cached().is_some());
     settle().await;
     assert_eq!(source.fetches(), 3);

@@ -26,49 +26,94 @@ fn refreshed_in(lifetime: Option<Duration>, refresh_in: Option<Duration>) -> Tok
 struct Case {
     lifetime: Option<Duration>,
     refresh_in: Option<Duration>,
-    /// The earliest and the latest moment of the background renewal.
+    /// The earliest and the latest moment of the background renewal, of a token that replaces a good one.
     refresh: (Duration, Duration),
     usable_for: Option<Duration>,
 }
 
-/// The defaults table, worked out: the window is min(20 %, 10 min) or what the server says, the jitter is its first half,
-/// the skew min(5 %, 10 s).
+impl Case {
+    /// Of a token that replaces none: from a tenth of the usual time on, unless the server says when.
+    fn refresh_of_first(&self) -> (Duration, Duration) {
+        let (from, to) = self.refresh;
+        let server_says = self.refresh_in.is_some_and(|refresh_in| self.lifetime.is_none_or(|all| refresh_in < all));
+        if self.lifetime.is_none() || server_says { (from, to) } else { (to / 10, to) }
+    }
+}
+
+/// The defaults, worked out: the window is min(a third, 1 h) or what the server says, the jitter is its first eighth, the skew
+/// min(5 %, 10 s).
 fn cases() -> Vec<Case> {
     let case =
         |lifetime, refresh_in, from, to, usable_for| Case { lifetime, refresh_in, refresh: (from, to), usable_for };
     vec![
-        case(Some(s(1)), None, ms(800), ms(900), Some(ms(950))),
-        case(Some(s(5)), None, s(4), ms(4500), Some(ms(4750))),
-        case(Some(s(60)), None, s(48), s(54), Some(s(57))),
-        // The skew's two rules meet at 200 s, the window's at 3000 s.
-        case(Some(s(200)), None, s(160), s(180), Some(s(190))),
-        case(Some(s(3000)), None, s(2400), s(2700), Some(s(2990))),
-        case(Some(HOUR), None, s(3000), s(3300), Some(s(3590))),
-        case(Some(s(86400)), None, s(85800), s(86100), Some(s(86390))),
+        case(Some(ms(1200)), None, ms(800), ms(850), Some(ms(1140))),
+        case(Some(s(6)), None, s(4), ms(4250), Some(ms(5700))),
+        case(Some(s(60)), None, s(40), ms(42_500), Some(s(57))),
+        // The skew's two rules meet at 200 s, the window's at three hours.
+        case(Some(s(200)), Some(s(160)), s(160), s(165), Some(s(190))),
+        case(Some(HOUR * 3), None, HOUR * 2, HOUR * 2 + s(450), Some(HOUR * 3 - s(10))),
+        case(Some(HOUR), None, s(2400), s(2550), Some(s(3590))),
+        case(Some(s(86400)), None, s(82800), s(83250), Some(s(86390))),
         // The server's `refresh_in`, if it leaves a window.
-        case(Some(s(86400)), Some(s(43200)), s(43200), s(64800), Some(s(86390))),
-        case(Some(HOUR), Some(s(3400)), s(3400), s(3500), Some(s(3590))),
-        case(Some(HOUR), Some(HOUR), s(3000), s(3300), Some(s(3590))),
-        case(Some(HOUR), Some(s(7200)), s(3000), s(3300), Some(s(3590))),
+        case(Some(s(86400)), Some(s(43200)), s(43200), s(48600), Some(s(86390))),
+        case(Some(HOUR), Some(s(3400)), s(3400), s(3425), Some(s(3590))),
+        case(Some(HOUR), Some(HOUR), s(2400), s(2550), Some(s(3590))),
+        case(Some(HOUR), Some(s(7200)), s(2400), s(2550), Some(s(3590))),
         // Without a lifetime: hourly, or when the server says.
         case(None, None, s(3600), s(3960), None),
         case(None, Some(s(60)), s(60), s(66), None),
     ]
 }
 
+/// Uniform over that range: that 200 of them miss a tenth of it has odds of one to a thousand million.
+fn assert_uniform(seen: &[Duration], (from, to): (Duration, Duration), what: &str) {
+    let (least, most) = (*seen.iter().min().expect("some"), *seen.iter().max().expect("some"));
+    assert!(from <= least && most <= to, "{what}: {least:?} to {most:?}");
+    let tenth = (to - from) / 10;
+    assert!(least < from + tenth && most > to - tenth, "{what}: {least:?} to {most:?}");
+}
+
 #[tokio::test(start_paused = true)]
-async fn f12_jitter_is_uniform_over_the_first_half_of_the_window() {
-    for Case { lifetime, refresh_in, refresh: (from, to), .. } in cases() {
+async fn f12_jitter_is_uniform_over_the_first_eighth_of_the_window() {
+    for case in cases() {
+        let Case { lifetime, refresh_in, refresh, .. } = case;
+        let what = format!("{lifetime:?} {refresh_in:?}");
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            let (source, cache) = holding(refreshed_in(lifetime, refresh_in)).await;
+            first.push(cache.status().refresh_in.expect("a token"));
+            advance(first[first.len() - 1]).await;
+            assert!(cache.cached().is_some(), "{what}: in the window");
+            let mut next = refreshed_in(lifetime, refresh_in);
+            next.access_token = tests::source::token("next");
+            source.next().await.answer(Ok(next));
+            settle().await;
+            second.push(cache.status().refresh_in.expect("a token"));
+        }
+        assert_uniform(&first, case.refresh_of_first(), &format!("{what}, the first"));
+        assert_uniform(&second, refresh, &format!("{what}, the second"));
+    }
+}
+
+/// A whole fleet may have asked for it at the same moment, and must not do so again.
+#[tokio::test(start_paused = true)]
+async fn f12_the_successor_of_a_rejected_or_expired_token_is_renewed_early_by_chance() {
+    for rejected in [true, false] {
         let mut seen = Vec::new();
         for _ in 0..200 {
-            let (_, cache) = holding(refreshed_in(lifetime, refresh_in)).await;
+            let source = Source::issuing(Some(HOUR));
+            let cache = source.cache();
+            let first = cache.token().await.expect("a token");
+            if rejected {
+                cache.renew_for("https://api.example.com", &first).await.expect("another");
+            } else {
+                advance(HOUR).await;
+                cache.token().await.expect("another");
+            }
+            assert_eq!(source.fetches(), 2);
             seen.push(cache.status().refresh_in.expect("a token"));
         }
-        let (least, most) = (*seen.iter().min().expect("some"), *seen.iter().max().expect("some"));
-        assert!(from <= least && most <= to, "{lifetime:?} {refresh_in:?}: {least:?} to {most:?}");
-        // Uniform: that 200 of them miss a tenth of the range has odds of one to a thousand million.
-        let tenth = (to - from) / 10;
-        assert!(least < from + tenth && most > to - tenth, "{lifetime:?} {refresh_in:?}: {least:?} to {most:?}");
+        assert_uniform(&seen, (s(255), s(2550)), if rejected { "rejected" } else { "expired" });
     }
 }
 
@@ -164,11 +209,11 @@ async fn f12_a_token_in_use_is_renewed_once_for_each_lifetime() {
             advance(every).await;
         }
         let (earliest, latest) = match lifetime {
-            Some(lifetime) if lifetime == HOUR => (s(3000), s(3300)),
-            Some(lifetime) => (lifetime * 8 / 10, lifetime * 9 / 10),
+            Some(lifetime) => (lifetime * 2 / 3, lifetime * 17 / 24),
             None => (HOUR, HOUR * 11 / 10),
         };
-        let most = during.div_duration_f64(earliest).ceil() as usize + 1;
+        // The first token, and the first that replaces it, come early.
+        let most = during.div_duration_f64(earliest).ceil() as usize + 2;
         let least = during.div_duration_f64(latest + every * 2).floor() as usize;
         let fetches = source.fetches();
         assert!((least..=most).contains(&fetches), "{lifetime:?}: {least} <= {fetches} <= {most}");

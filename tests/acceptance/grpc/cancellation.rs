@@ -8,6 +8,7 @@ use tests::{
     numbered::Numbered,
     probe::ProbeBody,
     script::{Answer, Script, outcome},
+    states::{STATES, State},
     steps::{assert_waits, guarded, settle},
 };
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -16,32 +17,18 @@ use tower::{ServiceExt, limit::ConcurrencyLimit};
 
 use super::{greeted, layer, refused};
 
-/// Where a call is when it is dropped.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    NeverPolled,
-    Token,
-    Turn,
-    First,
-    Renew,
-    Ready,
-    Drain,
-    Second,
+/// What a test needs to know of each state.
+trait Stage {
+    /// The tokens that come at once.
+    fn tokens(self) -> usize;
+    fn answers(self) -> Vec<Answer>;
+    /// The attempts that were made by then.
+    fn attempts(self) -> usize;
+    /// The tokens that were asked for when all is over, the next call included.
+    fn fetches(self) -> u64;
 }
 
-const STATES: [State; 8] = [
-    State::NeverPolled,
-    State::Token,
-    State::Turn,
-    State::First,
-    State::Renew,
-    State::Ready,
-    State::Drain,
-    State::Second,
-];
-
-impl State {
-    /// The tokens that come at once.
+impl Stage for State {
     fn tokens(self) -> usize {
         match self {
             Self::Token | Self::Turn => 0,
@@ -60,7 +47,6 @@ impl State {
         }
     }
 
-    /// The attempts that were made by then.
     fn attempts(self) -> usize {
         match self {
             Self::NeverPolled | Self::Token | Self::Turn => 0,
@@ -69,7 +55,6 @@ impl State {
         }
     }
 
-    /// The tokens that were asked for when all is over, the next call included.
     fn fetches(self) -> u64 {
         match self {
             Self::NeverPolled | Self::Token | Self::Turn | Self::First => 1,

@@ -12,35 +12,12 @@ use tests::{
     numbered::Numbered,
     probe::ProbeBody,
     script::{Answer, Script, outcome},
+    states::{STATES, State},
     steps::{API, assert_waits, guarded, settle},
 };
 use tokio::{runtime::Handle, sync::Semaphore};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_oauth::{BoxError, OAuthLayer, Replay, ReplayLayer};
-
-/// The states that a call can be dropped in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    NeverPolled,
-    Token,
-    Turn,
-    First,
-    Renew,
-    Ready,
-    Drain,
-    Second,
-}
-
-const STATES: [State; 8] = [
-    State::NeverPolled,
-    State::Token,
-    State::Turn,
-    State::First,
-    State::Renew,
-    State::Ready,
-    State::Drain,
-    State::Second,
-];
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 

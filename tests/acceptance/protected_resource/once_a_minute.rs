@@ -1,16 +1,24 @@
 //! One look a minute, whatever happens; and how long metadata are kept.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures_util::future::{join_all, pending};
-use http::{HeaderValue, Request, StatusCode, header::CACHE_CONTROL};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all, pending};
+use http::{HeaderValue, Request, Response, StatusCode, header::CACHE_CONTROL};
 use http_body_util::Full;
-use oauth_tokens::{HttpClient, ProtectedResource, TokenSource};
-use tests::canned::{json, status};
+use oauth_tokens::{BoxError, HttpClient, ProtectedResource, TokenSource};
+use tests::canned::{Canned, json, status};
 use tokio::time::{Instant, advance};
-use tower::service_fn;
+use tower::{Service, service_fn};
 
-use super::{ErrorKind, ID, RESOURCE, WELL_KNOWN, World, document, rejection};
+use super::{ErrorKind, ID, RESOURCE, ROOT, WELL_KNOWN, World, document, rejection};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,7 +32,7 @@ async fn d7_after_a_failure_the_next_look_is_a_minute_later() {
         super::document_of("https://api.test/other", &[ID]),
         status(StatusCode::FOUND),
     ] {
-        let world = World::new().with(WELL_KNOWN, broken.clone()).with(super::ROOT, broken);
+        let world = World::new().with(WELL_KNOWN, broken.clone()).with(ROOT, broken);
         let resource = world.resource();
         let first = resource.fetch().await.expect_err("broken").to_string();
         let looked = world.looks().len();
@@ -78,12 +86,84 @@ async fn t11_the_resource_may_ask_for_a_longer_pause() {
     }
 }
 
-/// A stumble is stepped over at once, within one look.
+/// Nothing is asked for twice, not even after a stumble: the next look comes in a minute.
 #[tokio::test(start_paused = true)]
-async fn t3_a_look_is_at_most_three_attempts() {
+async fn d7_a_look_is_one_request() {
     let world = World::new().with(WELL_KNOWN, status(StatusCode::BAD_GATEWAY));
-    world.resource().fetch().await.expect_err("down");
-    assert_eq!(world.looks().len(), 3);
+    let resource = world.resource();
+    for minute in 1..5 {
+        resource.fetch().await.expect_err("down");
+        assert_eq!(world.looks().len(), minute);
+        advance(MINUTE).await;
+    }
+}
+
+/// Where there is nothing at the well-known URL, the first look goes on to that of the host. From then on it is one a minute:
+/// where there was something; where there is nothing, at each in turn.
+#[tokio::test(start_paused = true)]
+async fn d7_only_the_first_look_goes_to_two_places() {
+    let world = World::new().with(ROOT, document(&[ID]));
+    let resource = world.resource();
+    resource.fetch().await.expect("a token");
+    assert_eq!(world.looks(), [WELL_KNOWN, ROOT]);
+    advance(HOUR).await;
+    resource.fetch().await.expect("a token");
+    assert_eq!(world.looks()[2..], [ROOT]);
+    world.put(ROOT, status(StatusCode::NOT_FOUND));
+    advance(HOUR).await;
+    for _ in 0..3 {
+        resource.fetch().await.expect("what is known serves on");
+        advance(MINUTE).await;
+    }
+    assert_eq!(world.looks()[3..], [ROOT, WELL_KNOWN, ROOT]);
+
+    let world = World::new();
+    let resource = world.resource();
+    for _ in 0..3 {
+        resource.fetch().await.expect_err("nothing anywhere");
+        advance(MINUTE).await;
+    }
+    assert_eq!(world.looks(), [WELL_KNOWN, ROOT, WELL_KNOWN, ROOT]);
+    world.put(ROOT, document(&[ID]));
+    resource.fetch().await.expect_err("the other one's turn");
+    advance(MINUTE).await;
+    resource.fetch().await.expect("a token");
+}
+
+/// A request that never left is no look: a network that comes up late costs no minute.
+#[tokio::test(start_paused = true)]
+async fn d7_what_was_not_sent_does_not_count() {
+    let world = World::usual();
+    let ready = Arc::new(AtomicBool::new(false));
+    let service = NotReadyYet { ready: Arc::clone(&ready), answers: world.canned.clone() };
+    let resource = ProtectedResource::via(HttpClient::new(service), RESOURCE).expect("a resource");
+    let resource = resource.allow(world.client(ID));
+    resource.fetch().await.expect_err("no network");
+    ready.store(true, SeqCst);
+    advance(Duration::from_secs(1)).await;
+    resource.fetch().await.expect("a token");
+}
+
+#[derive(Clone)]
+struct NotReadyYet {
+    ready: Arc<AtomicBool>,
+    answers: Canned,
+}
+
+impl Service<Request<Full<Bytes>>> for NotReadyYet {
+    type Response = Response<Full<Bytes>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let ready = self.ready.load(SeqCst);
+        Poll::Ready(if ready { Ok(()) } else { Err("no network".into()) })
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let answer = Service::call(&mut self.answers, request);
+        Box::pin(async move { Ok(answer.await?) })
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,15 +203,15 @@ async fn d7_what_is_known_serves_on_while_looks_fail() {
         let resource = world.resource();
         resource.fetch().await.expect("a token");
         world.put(WELL_KNOWN, broken.clone());
-        world.put(super::ROOT, broken);
+        world.put(ROOT, broken);
         advance(HOUR).await;
         for second in 0..150 {
             resource.fetch().await.unwrap_or_else(|error| panic!("{second}: {error}"));
             resource.fetch_after(&rejection(WELL_KNOWN)).await.unwrap_or_else(|error| panic!("{second}: {error}"));
             advance(Duration::from_secs(1)).await;
         }
-        // At 0, 60 and 120 s; where there is nothing, at two places each.
-        assert!(world.looks().len() <= 7, "{:?}", world.looks());
+        // Once, and at 0, 60 and 120 s.
+        assert!(world.looks().len() <= 4, "{:?}", world.looks());
     }
 }
 
@@ -167,8 +247,8 @@ async fn d7_cached_as_long_as_cache_control_says_within_bounds() {
 
 /// An API that never answers.
 fn hanging() -> HttpClient {
-    HttpClient::new(service_fn(|_: Request<Full<bytes::Bytes>>| {
-        pending::<Result<http::Response<Full<bytes::Bytes>>, std::convert::Infallible>>()
+    HttpClient::new(service_fn(|_: Request<Full<Bytes>>| {
+        pending::<Result<Response<Full<Bytes>>, std::convert::Infallible>>()
     }))
 }
 
@@ -192,11 +272,11 @@ async fn t3_a_resource_that_hangs_is_given_up_on_within_the_exchanges_deadline()
 async fn t3_a_slow_resource_and_a_server_that_hangs_have_one_deadline() {
     let world = World::usual();
     let answers = world.canned.clone();
-    let slow = service_fn(move |request: Request<Full<bytes::Bytes>>| {
+    let slow = service_fn(move |request: Request<Full<Bytes>>| {
         let mut answers = answers.clone();
         async move {
             tokio::time::sleep(Duration::from_secs(4)).await;
-            tower::Service::call(&mut answers, request).await
+            Service::call(&mut answers, request).await
         }
     });
     let server = oauth_tokens::AuthorizationServer::via(hanging()).issuer(ID).expect("an issuer");
@@ -212,17 +292,17 @@ async fn t3_a_slow_resource_and_a_server_that_hangs_have_one_deadline() {
 #[tokio::test(start_paused = true)]
 async fn f5_a_look_that_is_dropped_does_not_count() {
     let world = World::usual();
-    let hangs = std::sync::atomic::AtomicBool::new(true);
+    let hangs = AtomicBool::new(true);
     let answers = world.canned.clone();
-    let hangs = std::sync::Arc::new(hangs);
-    let first = std::sync::Arc::clone(&hangs);
-    let service = service_fn(move |request: Request<Full<bytes::Bytes>>| {
-        let (mut answers, hangs) = (answers.clone(), first.swap(false, std::sync::atomic::Ordering::SeqCst));
+    let hangs = Arc::new(hangs);
+    let first = Arc::clone(&hangs);
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let (mut answers, hangs) = (answers.clone(), first.swap(false, SeqCst));
         async move {
             if hangs {
                 pending::<()>().await;
             }
-            tower::Service::call(&mut answers, request).await
+            Service::call(&mut answers, request).await
         }
     });
     let resource = ProtectedResource::via(HttpClient::new(service), RESOURCE).expect("a resource");

@@ -60,6 +60,8 @@ async fn r14_middleware_what_cannot_be_met_is_the_callers() {
             StepUp::new(move |_, _| Some(TokenCache::new(oauth_tokens::source_fn(failing)))).allow_scopes(["write"]),
             "NotRenewed(Source)",
         ),
+        // The very token that did not suffice.
+        (StepUp::new(|_, _| TokenCache::fixed("t1").ok()).allow_scopes(["write"]), "NotRenewed(SameToken)"),
     ];
     for (step_up, expected) in hooks {
         let (server, tokens, layer) = start(step_up).await;

@@ -90,3 +90,16 @@ async fn r10_a_body_that_cannot_be_sent_again() {
         assert_eq!((api.seen().len(), probe.polls(), tokens.fetches()), (1, 0, 1));
     }
 }
+
+/// A server that gives for more scope the very token that did not suffice: sending it again would change nothing.
+#[tokio::test]
+async fn r14_a_stronger_token_that_is_the_same_token_is_not_sent_again() {
+    for (status, challenge, _) in DEMANDS {
+        let tokens = Numbered::new();
+        let same = tokens.cache.token().await.expect("a token");
+        let step_up = StepUp::new(move |_, _| TokenCache::fixed(same.secret()).ok());
+        let layer = layer(&tokens, step_up.allow_scopes(["write"]).allow_acr_values(["mfa"]));
+        is_first_response(&layer, status, challenge, "NotRenewed(SameToken)").await;
+        assert_eq!(tokens.fetches(), 1, "and it is not to blame");
+    }
+}

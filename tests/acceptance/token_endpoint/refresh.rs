@@ -6,29 +6,15 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use oauth_test_server::{Client, Endpoint, Fault, TestServer};
-use oauth_tokens::{
-    AuthorizationServer, ClientAuth, Error, ErrorKind, HttpClient, RefreshToken, TokenClient, TokenSource,
-};
+use oauth_test_server::{Endpoint, Fault};
+use oauth_tokens::{Error, ErrorKind, RefreshToken, TokenSource};
 use tests::{
     canned::{Canned, json},
     support::eventually,
 };
 use tokio::{sync::Semaphore, time::advance};
 
-use super::client_at;
-
-fn server() -> TestServer {
-    let app = Client::new("app").secret("secret").scopes(["api"]).grant_types(["refresh_token"]);
-    TestServer::builder().client(app).build()
-}
-
-fn client(server: &TestServer) -> TokenClient {
-    AuthorizationServer::via(HttpClient::new(server.authorization_service()))
-        .token_endpoint(&server.token_endpoint())
-        .and_then(|server| server.client("app", ClientAuth::secret_basic("secret")))
-        .expect("a client")
-}
+use super::{app_client, app_server, client_at};
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -72,7 +58,7 @@ async fn t10_the_form_that_arrives() {
 
 #[tokio::test]
 async fn t10_rotated_tokens_are_used_and_saved_in_turn() {
-    let server = server();
+    let server = app_server();
     let log = Log::default();
     let grant = RefreshToken::new(server.issue_refresh_token("app", "api")).on_rotation({
         let log = log.clone();
@@ -81,7 +67,7 @@ async fn t10_rotated_tokens_are_used_and_saved_in_turn() {
             async { Ok(()) }
         }
     });
-    let request = client(&server).grant(grant);
+    let request = app_client(&server).grant(grant);
     for _ in 0..4 {
         request.fetch().await.expect("a token");
     }
@@ -198,9 +184,9 @@ async fn t10_a_caller_that_goes_away_while_saving_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn t10_exchanges_of_one_refresh_token_happen_one_at_a_time() {
-    let server = server();
+    let server = app_server();
     server.token_faults().push_forever(Fault::Delay(Duration::from_millis(100)));
-    let request = client(&server).refresh_token(server.issue_refresh_token("app", "api"));
+    let request = app_client(&server).refresh_token(server.issue_refresh_token("app", "api"));
     let results = join_all((0..20).map(|_| request.fetch())).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let mut sent: Vec<_> =
@@ -229,8 +215,8 @@ async fn t10_a_token_that_rotated_is_kept_though_the_access_token_is_expired() {
 
 #[tokio::test(start_paused = true)]
 async fn t10_a_refresh_token_that_is_dead_is_permanent_and_says_what_to_do() {
-    let server = server();
-    let request = client(&server).refresh_token(server.issue_refresh_token("app", "api"));
+    let server = app_server();
+    let request = app_client(&server).refresh_token(server.issue_refresh_token("app", "api"));
     server.revoke_all();
     let error: Error = request.fetch().await.expect_err("revoked");
     assert_eq!(error.oauth().map(|oauth| oauth.code.as_str()), Some("invalid_grant"));

@@ -14,34 +14,20 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use oauth_test_server::{Client, Fault, TestServer};
-use oauth_tokens::{
-    AuthorizationServer, ClientAuth, Error, Exchange, Form, Grant, HttpClient, TokenClient, TokenSet, TokenSource,
-};
+use oauth_test_server::Fault;
+use oauth_tokens::{AuthorizationServer, ClientAuth, Error, Exchange, Form, Grant, HttpClient, TokenSet, TokenSource};
 use tests::canned::{Canned, json, token};
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceExt};
 
-use super::{TOKEN_ENDPOINT, client_at};
-
-fn server() -> TestServer {
-    let app = Client::new("app").secret("secret").scopes(["api"]).grant_types(["refresh_token"]);
-    TestServer::builder().client(app).build()
-}
-
-fn client(server: &TestServer) -> TokenClient {
-    AuthorizationServer::via(HttpClient::new(server.authorization_service()))
-        .token_endpoint(&server.token_endpoint())
-        .and_then(|server| server.client("app", ClientAuth::secret_basic("secret")))
-        .expect("a client")
-}
+use super::{TOKEN_ENDPOINT, app_client, app_server, client_at};
 
 #[tokio::test(start_paused = true)]
 async fn t10_a_stumble_is_not_followed_by_a_repetition_that_looks_like_theft() {
     for fault in [Fault::Status(StatusCode::BAD_GATEWAY), Fault::Disconnect, Fault::CloseMidBody(StatusCode::OK)] {
-        let server = server();
+        let server = app_server();
         server.token_faults().push(1, fault.clone());
-        let tokens = client(&server).refresh_token(server.issue_refresh_token("app", "api")).cached();
+        let tokens = app_client(&server).refresh_token(server.issue_refresh_token("app", "api")).cached();
         let tokens = tokens.expect("a request");
         tokens.token().await.expect_err("a stumble");
         assert_eq!(server.counters().token_requests, 1, "{fault:?}");
@@ -55,10 +41,10 @@ async fn t10_a_stumble_is_not_followed_by_a_repetition_that_looks_like_theft() {
 #[tokio::test(start_paused = true)]
 async fn t10_a_slow_server_has_the_whole_deadline_and_is_asked_once() {
     for (seconds, answered) in [(9, true), (11, false)] {
-        let server = server();
+        let server = app_server();
         server.token_faults().push(1, Fault::Delay(Duration::from_secs(seconds)));
         let began = Instant::now();
-        let fetched = client(&server).refresh_token(server.issue_refresh_token("app", "api")).fetch().await;
+        let fetched = app_client(&server).refresh_token(server.issue_refresh_token("app", "api")).fetch().await;
         assert_eq!((fetched.is_ok(), server.counters().token_requests), (answered, 1));
         assert!(began.elapsed() <= Duration::from_millis(10_005), "{:?}", began.elapsed());
     }
@@ -100,9 +86,9 @@ async fn t10_what_surely_was_not_sent_is_tried_again() {
         assert_eq!(canned.requests().len(), usize::from(answered));
     }
     // A server out of service has taken nothing in.
-    let server = server();
+    let server = app_server();
     server.token_faults().push(2, Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
-    client(&server).refresh_token(server.issue_refresh_token("app", "api")).fetch().await.expect("a token");
+    app_client(&server).refresh_token(server.issue_refresh_token("app", "api")).fetch().await.expect("a token");
     assert_eq!((server.counters().token_requests, server.counters().refresh_reuse_detected), (3, 0));
 }
 
