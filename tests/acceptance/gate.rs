@@ -3,6 +3,7 @@
 mod in_flight;
 mod outage;
 mod probes;
+mod tenants;
 
 use std::{
     convert::Infallible,
@@ -159,4 +160,9 @@ fn unavailable(retry_after: Option<&str>) -> Mood {
         answer.headers_mut().insert("retry-after", retry_after.parse().expect("a value"));
     }
     Mood::Answers(answer)
+}
+
+/// More than is ever read (T3).
+fn too_large(status: StatusCode) -> Mood {
+    Mood::Answers(canned::json(status.as_u16(), " ".repeat(1024 * 1024 + 1)))
 }

@@ -204,35 +204,32 @@ impl Drop for Pass<'_> {
 enum Word {
     Alive,
     Down(Failure),
-    /// Nothing: the fault is ours.
+    /// Nothing: it is about this client or request, or the fault is ours.
     Nothing,
 }
 
 impl Word {
     fn of(failure: Option<&Error>) -> Self {
         let Some(error) = failure else { return Self::Alive };
-        if error.oauth().is_some_and(|oauth| !is_unwell(oauth)) {
-            return Self::Alive;
+        let down = |why| Self::Down(Failure { why, retry_after: error.retry_after() });
+        match (error.kind(), error.status()) {
+            (ErrorKind::Timeout, _) => Self::Down(Failure::silence()),
+            (ErrorKind::Transport, _) => down(Reason::Unreached),
+            // One client's business; its cache heeds `Retry-After` by itself.
+            (_, Some(StatusCode::TOO_MANY_REQUESTS)) => Self::Nothing,
+            (_, Some(status)) if is_unwell(status, error.oauth()) => down(Reason::Status(status)),
+            // Whether the token is of use to whoever asked is that one's business.
+            (ErrorKind::OAuth | ErrorKind::InvalidResponse, Some(_)) => Self::Alive,
+            // A filter in front of the server dislikes this one request: others it may like.
+            _ => Self::Nothing,
         }
-        let why = match (error.status(), error.kind()) {
-            (_, ErrorKind::Transport) => Reason::Unreached,
-            (_, ErrorKind::Timeout) => return Self::Down(Failure::silence()),
-            (Some(status), ErrorKind::OAuth | ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse) => {
-                Reason::Status(status)
-            }
-            (None, ErrorKind::OAuth | ErrorKind::UnexpectedResponse | ErrorKind::InvalidResponse) => Reason::NoToken,
-            _ => return Self::Nothing,
-        };
-        Self::Down(Failure {
-            why,
-            retry_after: error.retry_after(),
-            is_about_client: error.status() == Some(StatusCode::TOO_MANY_REQUESTS),
-        })
     }
 }
 
-/// An error that speaks of the server, not of the request (RFC 6749, section 4.1.2.1, names them for another endpoint).
-fn is_unwell(oauth: &OAuthError) -> bool {
-    let of_server = matches!(oauth.code.as_str(), "temporarily_unavailable" | "server_error");
-    of_server || oauth.status == StatusCode::TOO_MANY_REQUESTS || oauth.status.is_server_error()
+/// Whether an answer speaks of the server, not of the request, by its status or its error (RFC 6749, section 4.1.2.1, names
+/// these for another endpoint).
+fn is_unwell(status: StatusCode, oauth: Option<&OAuthError>) -> bool {
+    let code = oauth.map(|oauth| oauth.code.as_str());
+    let by_code = matches!(code, Some("temporarily_unavailable" | "server_error"));
+    by_code || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }

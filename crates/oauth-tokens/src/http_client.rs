@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tower_service::Service;
@@ -91,7 +91,7 @@ type Sent = Result<Response<Bytes>, SendError>;
 
 /// Why there is no whole response.
 enum SendError {
-    TooLarge,
+    TooLarge(StatusCode),
     /// The client's certificate or its key cannot be used.
     #[cfg(feature = "reqwest")]
     Identity(Error),
@@ -138,10 +138,11 @@ impl HttpClient {
                 check_localhost(url, what).await?;
             }
             self.service.send(request).await.map_err(|error| match error {
-                SendError::TooLarge => Error::new(
-                    ErrorKind::UnexpectedResponse,
-                    format!("{what} was answered with more than 1 MiB; check the URL"),
-                ),
+                SendError::TooLarge(status) => {
+                    let message =
+                        format!("{what} was answered with HTTP {} and more than 1 MiB; check the URL", status.as_u16());
+                    Error::new(ErrorKind::UnexpectedResponse, message).with_status(status)
+                }
                 #[cfg(feature = "reqwest")]
                 SendError::Identity(cause) => {
                     let message =
@@ -241,7 +242,7 @@ where
     let (parts, body) = response.into_parts();
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(collected) => Ok(Response::from_parts(parts, collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(SendError::TooLarge),
+        Err(error) if error.is::<LengthLimitError>() => Err(SendError::TooLarge(parts.status)),
         Err(error) => Err(SendError::Failed(error)),
     }
 }

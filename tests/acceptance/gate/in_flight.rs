@@ -1,6 +1,12 @@
 //! So many requests at once, and a queue for the rest.
 
-use futures_util::future::join_all;
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+};
+
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use oauth_tokens::{ClientAuth, ErrorKind, Secret, SecurityToken};
 use tests::{canned::json, source::settle};
 use tokio::{
@@ -149,6 +155,52 @@ fn f15_places_of_a_runtime_that_stands_still_are_lost_to_it() {
         }
     });
     assert!(server.most_under_way() <= 4, "two that stand still, and two that live");
+}
+
+/// What drops its future as soon as it is woken, as a runtime does that shuts down.
+#[derive(Default)]
+struct GoesAway(Mutex<Option<BoxFuture<'static, ()>>>);
+
+impl Wake for GoesAway {
+    fn wake(self: Arc<Self>) {
+        let future = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(future);
+    }
+}
+
+/// F13: whoever has lost its turn, and goes away when it hears of that, finds nothing locked.
+#[test]
+fn f15_whoever_goes_away_when_its_turn_is_lost_stops_nobody() {
+    let (done, is_done) = mpsc::channel();
+    // A thread of its own: what is locked for good would stop this one, too.
+    thread::spawn(move || {
+        let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        let (still, lives) = (paused(), paused());
+        let server = Server::new(Mood::Hangs);
+        let client =
+            client_of(&server.builder().max_in_flight(1).token_endpoint("https://id.test/token").expect("a server"));
+        let goes_away = Arc::new(GoesAway::default());
+        let mut stuck = Box::pin(fetch(&client));
+        still.block_on(async {
+            assert!(timeout(s(0), &mut stuck).await.is_err());
+            let client = client.clone();
+            let mut waits = async move { drop(fetch(&client).await) }.boxed();
+            let waker = Waker::from(Arc::clone(&goes_away));
+            assert!(waits.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+            *goes_away.0.lock().expect("not poisoned") = Some(waits);
+        });
+        server.is(Mood::Well(ms(10)));
+        lives.block_on(async {
+            // The place is lost after 11 s, and so has the one that waits lost its turn.
+            advance(s(12)).await;
+            fetch(&client).await.expect("a token");
+        });
+        let is_gone = goes_away.0.lock().expect("not poisoned").is_none();
+        drop(stuck);
+        let _ = done.send(is_gone);
+    });
+    let is_gone = is_done.recv_timeout(s(30)).expect("nothing stays locked");
+    assert!(is_gone, "it has heard of it");
 }
 
 /// Other endpoints have no part in it: what a caller asks there is no business of the cache's.

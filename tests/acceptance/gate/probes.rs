@@ -42,7 +42,7 @@ async fn f15_probes_are_apart_with_full_jitter() {
         let server = Server::new(unavailable(None));
         let client = take_down(&server).await;
         // Which no exchange tries again by itself.
-        server.is(Mood::Answers(canned::status(StatusCode::FORBIDDEN)));
+        server.is(Mood::Answers(canned::json(400, r#"{"error":"temporarily_unavailable"}"#)));
         let mut asked = server.begun().last().copied().expect("asked");
         for pauses in &mut pauses {
             let before = server.requests();
@@ -111,6 +111,26 @@ fn f15_a_probe_that_stands_still_locks_nobody_out() {
         }
     });
     assert_eq!(server.under_way(), 1);
+}
+
+/// A probe that hangs until its timeout was pause enough: the next one goes as soon as somebody asks, one after another.
+#[tokio::test(start_paused = true)]
+async fn f15_after_a_probe_that_hung_the_next_one_is_due() {
+    let server = Server::new(unavailable(None));
+    let client = take_down(&server).await;
+    server.is(Mood::Hangs);
+    let (began, before) = (Instant::now(), server.requests());
+    while server.requests() - before < 20 {
+        let _ = fetch(&client).await;
+        sleep(ms(10)).await;
+    }
+    assert_eq!(server.most_under_way(), 1, "one at a time");
+    let probes = &server.begun()[before..];
+    assert!(probes[0] - began <= ms(300), "{:?}", probes[0] - began);
+    for (probe, next) in probes.iter().zip(&probes[1..]) {
+        // An exchange pauses for up to 200 ms before it tries again, and its deadline of 10 s ends the second attempt.
+        assert!((ms(4780)..=ms(5220)).contains(&(*next - *probe)), "{:?}", *next - *probe);
+    }
 }
 
 /// Whoever gives up on a probe makes room for the next one, not at once: giving up fast is no way to ask often.

@@ -137,7 +137,7 @@ async fn exchanges_are_measured_in_seconds_up_to_their_deadline() {
 /// F15: what was not sent is no exchange, and is counted by why.
 #[tokio::test(start_paused = true)]
 async fn exchanges_that_were_not_made_are_counted_apart() {
-    let client = client_at(&Canned::always(status(StatusCode::FORBIDDEN)));
+    let client = client_at(&Canned::always(status(StatusCode::REQUEST_TIMEOUT)));
     let figures = Figures::of(async {
         for _ in 0..8 {
             let _ = client.client_credentials().fetch().await;

@@ -72,11 +72,14 @@ impl InFlight {
         }
     }
 
-    /// Gives what is free to who waits. Not under the lock: whoever is called may be on a runtime that shuts down, which
-    /// drops the waiting one here and now.
+    /// Gives what is free to who waits. Not under the lock: whoever is called, or given up, may be on a runtime that shuts
+    /// down, which drops the waiting one here and now.
     fn hand_on(&self, now: Instant) {
         loop {
-            let Some((id, call)) = self.lock().next(self.limit, now) else { return };
+            let mut stale = Vec::new();
+            let next = self.lock().next(self.limit, now, &mut stale);
+            drop(stale);
+            let Some((id, call)) = next else { return };
             if call.send(()).is_err() {
                 self.lock().taken.remove(&id);
             }
@@ -95,7 +98,13 @@ impl State {
         self.ids
     }
 
-    fn next(&mut self, limit: usize, now: Instant) -> Option<(u64, oneshot::Sender<()>)> {
+    /// Who is next. Those who should have gone are put aside: dropping them calls them.
+    fn next(
+        &mut self,
+        limit: usize,
+        now: Instant,
+        stale: &mut Vec<oneshot::Sender<()>>,
+    ) -> Option<(u64, oneshot::Sender<()>)> {
         while self.next_overdue().is_some_and(|at| at <= now) {
             self.taken.pop_first();
         }
@@ -106,6 +115,7 @@ impl State {
                 self.taken.insert(id, now);
                 return Some((id, call));
             }
+            stale.push(call);
         }
         None
     }

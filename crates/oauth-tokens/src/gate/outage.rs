@@ -18,8 +18,6 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Between the requests that find out whether it is up again: full jitter, doubling.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest that one client's `429` keeps the others waiting, too.
-const LONGEST_PAUSE_FOR_CLIENT: Duration = Duration::from_secs(30);
 /// When nobody has asked for so long, what was then says nothing of now.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// A probe that takes longer is on a runtime that stands still (F13).
@@ -49,8 +47,6 @@ struct Down {
 pub(super) struct Failure {
     pub(super) why: Reason,
     pub(super) retry_after: Option<Duration>,
-    /// The server is well, and has had enough of this one client.
-    pub(super) is_about_client: bool,
 }
 
 /// Nothing of what the server said: that may be another tenant's business.
@@ -59,7 +55,6 @@ pub(super) enum Reason {
     Unreached,
     Silence,
     Status(StatusCode),
-    NoToken,
 }
 
 pub(super) enum Admission {
@@ -135,13 +130,16 @@ impl Outage {
         if self.failed_at.len() < IN_A_ROW || now.saturating_duration_since(earliest) > WITHIN {
             return false;
         }
-        self.down = Some(Down::new(failure, 0, now));
+        self.down = Some(Down::new(failure, 0, now, now));
         true
     }
 
     pub(super) fn probe_failed(&mut self, id: u64, failure: Failure, now: Instant) {
-        if let Some(down) = self.down.as_mut().filter(|down| down.is_probed_by(id)) {
-            *down = Down::new(failure, down.probes.saturating_add(1), now);
+        if let Some(down) = &mut self.down
+            && let Some((by, since)) = down.probing
+            && by == id
+        {
+            *down = Down::new(failure, down.probes.saturating_add(1), since, now);
         }
     }
 
@@ -159,10 +157,11 @@ impl Outage {
 }
 
 impl Down {
-    fn new(latest: Failure, probes: u32, now: Instant) -> Self {
-        let asked = latest.asked_pause();
+    /// The pause counts from when the latest request began: one that hangs until its timeout was pause enough.
+    fn new(latest: Failure, probes: u32, began: Instant, now: Instant) -> Self {
+        let asked = after(now, latest.asked_pause());
         let mut down = Self { latest, probes, next_probe: now, probing: None };
-        down.next_probe = after(now, down.pause().max(asked));
+        down.next_probe = after(began, down.pause()).max(asked);
         down
     }
 
@@ -193,12 +192,11 @@ impl Down {
 impl Failure {
     /// No answer came in time.
     pub(super) fn silence() -> Self {
-        Self { why: Reason::Silence, retry_after: None, is_about_client: false }
+        Self { why: Reason::Silence, retry_after: None }
     }
 
     fn asked_pause(&self) -> Duration {
-        let longest = if self.is_about_client { LONGEST_PAUSE_FOR_CLIENT } else { Duration::MAX };
-        self.retry_after.unwrap_or_default().min(longest)
+        self.retry_after.unwrap_or_default()
     }
 }
 
@@ -208,7 +206,6 @@ impl fmt::Display for Reason {
             Self::Unreached => f.write_str("it could not be reached"),
             Self::Silence => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "HTTP {}", status.as_u16()),
-            Self::NoToken => f.write_str("an answer without a token"),
         }
     }
 }
