@@ -3,30 +3,18 @@
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
-use oauth_tokens::{Lease, Record, TokenStore};
-use tests::redis::RedisServer;
+use oauth_tokens::{Record, TokenStore};
+use tests::{
+    contract::{self, Time},
+    redis::RedisServer,
+};
 
 use super::support::{Raw, content, eventually, key, ms, name, record, s, store};
 
 #[tokio::test]
-async fn s2_a_record_takes_only_the_place_that_it_was_meant_for() {
+async fn what_every_store_keeps_to() {
     let server = RedisServer::start();
-    let (store, other) = (store(&server), store(&server));
-    let replace =
-        async |expected, version| store.replace(&key("a"), expected, &record(version, "c")).await.expect("a store");
-    assert!(!replace(Some(1), 2).await, "there is none");
-    assert!(replace(None, 1).await);
-    assert!(!replace(None, 2).await, "there is one");
-    assert!(!replace(Some(2), 3).await, "there is another");
-    assert!(replace(Some(1), 2).await);
-    assert!(!replace(Some(1), 3).await, "a slow process");
-    assert!(!replace(Some(2), 2).await && !replace(Some(2), 1).await, "none that is newer");
-    assert_eq!(content(other.load(&key("a")).await.expect("a store")), Some((2, "c".to_owned())));
-    assert_eq!(content(other.load(&key("b")).await.expect("a store")), None);
-    assert!(!other.delete(&key("a"), 1).await.expect("a store"), "another is there");
-    assert!(other.delete(&key("a"), 2).await.expect("a store"));
-    assert!(!other.delete(&key("a"), 2).await.expect("a store"), "gone");
-    assert_eq!(content(store.load(&key("a")).await.expect("a store")), None);
+    contract::all(&store(&server), &store(&server), Time::Real).await;
 }
 
 #[tokio::test]
@@ -58,28 +46,6 @@ async fn s2_of_many_that_replace_one_record_one_does() {
         let there = content(stores[0].load(&key("a")).await.expect("a store"));
         assert_eq!(there, Some((round + 1, winner.to_string())));
     }
-}
-
-#[tokio::test]
-async fn s2_one_has_the_lease_until_it_is_given_back_or_over() {
-    let server = RedisServer::start();
-    let (store, other) = (store(&server), store(&server));
-    let lease = store.lease(&key("a"), s(60)).await.expect("a store").expect("the lease");
-    assert!(other.lease(&key("a"), s(60)).await.expect("a store").is_none());
-    assert!(other.lease(&key("b"), s(60)).await.expect("a store").is_some(), "another key's");
-    other.release(&key("a"), &Lease::new("somebody else")).await.expect("a store");
-    assert!(other.lease(&key("a"), s(60)).await.expect("a store").is_none());
-    store.release(&key("a"), &lease).await.expect("a store");
-    let short = other.lease(&key("a"), ms(50)).await.expect("a store").expect("the lease");
-    let mut next = None;
-    eventually("the lease is over", async || {
-        next = store.lease(&key("a"), s(60)).await.expect("a store");
-        next.is_some()
-    })
-    .await;
-    other.release(&key("a"), &short).await.expect("a store");
-    assert!(other.lease(&key("a"), s(60)).await.expect("a store").is_none(), "the next one's is not given back");
-    store.release(&key("a"), &next.expect("the lease")).await.expect("a store");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! What these tests share.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use oauth_tokens::{Record, StoreKey, StoreKeys};
+use oauth_tokens::{StoreKey, StoreKeys};
 use oauth_tokens_redis::RedisStore;
 use redis::{FromRedisValue, aio::MultiplexedConnection};
+pub(crate) use tests::contract::{content, key, record};
 use tests::redis::RedisServer;
 
 /// Two keys of a store, as `openssl rand -base64 32` gives them.
@@ -32,20 +33,6 @@ pub(crate) fn store(server: &RedisServer) -> RedisStore {
 pub(crate) fn patient(url: &str, keys: StoreKeys) -> RedisStore {
     let builder = RedisStore::builder(url, keys).connect_timeout(s(10)).operation_timeout(s(10));
     builder.build().expect("a store")
-}
-
-pub(crate) fn key(name: &str) -> StoreKey {
-    StoreKey::digest(&[name.as_bytes()])
-}
-
-/// A record of this version that says who it is.
-pub(crate) fn record(version: u64, content: &str) -> Record {
-    let expires_at = Some(SystemTime::now() + s(3600));
-    Record { version, expires_at, content: content.as_bytes().to_vec().into() }
-}
-
-pub(crate) fn content(record: Option<Record>) -> Option<(u64, String)> {
-    record.map(|record| (record.version, String::from_utf8_lossy(&record.content).into_owned()))
 }
 
 /// Where a store keeps the record of a key.

@@ -12,6 +12,7 @@ pub mod wire;
 
 pub mod canned;
 pub mod capture;
+pub mod contract;
 pub mod figures;
 pub mod store;
 pub mod support;

@@ -11,10 +11,13 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::join_all;
 use oauth_test_server::{Endpoint, TestServer};
 use oauth_tokens::{FileStore, Record, StoreKeys, TokenStore};
-use tests::support::{TempFolder, shown};
+use tests::{
+    contract::{self, Time},
+    support::{TempFolder, eventually, shown},
+};
 use tokio::time::{Instant, advance};
 
-use super::{content, contract, key, record, request_to, s};
+use super::{content, key, record, request_to, s};
 
 fn keys(byte: u8) -> StoreKeys {
     StoreKeys::new(BASE64_STANDARD.encode([byte; 32]))
@@ -43,8 +46,10 @@ async fn loaded(store: &FileStore) -> Option<(u64, String)> {
 #[tokio::test(start_paused = true)]
 async fn what_every_store_keeps_to() {
     let folder = TempFolder::new();
-    contract::all(&FileStore::new(folder.path("plain"))).await;
-    contract::all(&FileStore::new(folder.path("deep/er/encrypted")).encrypted(keys(1))).await;
+    let plain = || FileStore::new(folder.path("plain"));
+    contract::all(&plain(), &plain(), Time::Paused).await;
+    let encrypted = || FileStore::new(folder.path("deep/er/encrypted")).encrypted(keys(1));
+    contract::all(&encrypted(), &encrypted(), Time::Paused).await;
 }
 
 #[tokio::test]
@@ -299,15 +304,12 @@ async fn what_has_expired_or_was_left_behind_is_removed() {
     let restarted = FileStore::new(&path);
     assert!(restarted.load(&key("brief")).await.expect("a store").is_none(), "expired");
     restarted.lease(&key("b"), s(1)).await.expect("a store").expect("the lease");
-    let left: Vec<String> = fs::read_dir(&path)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-        .collect();
-    let is_left = |name: &str| left.iter().any(|left| left == name);
-    assert!(!is_left("x.token.1.tmp") && !is_left("x.lease") && is_left("notes.txt"), "{left:?}");
-    assert!(!is_left(&format!("{}.token", key("brief").as_str())), "{left:?}");
-    assert!(is_left(&format!("{}.token", key("a").as_str())), "{left:?}");
-    assert!(is_left(&format!("{}.token", key("unlimited").as_str())), "{left:?}");
+    let name_of = |name: &str| format!("{}.token", key(name).as_str());
+    let over = ["x.token.1.tmp".to_owned(), "x.lease".to_owned(), name_of("brief")];
+    eventually("what is over is removed", || over.iter().all(|name| !path.join(name).exists())).await;
+    for name in ["notes.txt".to_owned(), name_of("a"), name_of("unlimited")] {
+        assert!(path.join(&name).exists(), "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

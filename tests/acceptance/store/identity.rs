@@ -162,7 +162,8 @@ async fn tokens_that_cannot_be_told_apart_are_not_stored() {
     let client = client_at(&canned, "https://id.test/token", "m2m");
     let own = client.grant(Own).stored(&store).fetch().await.expect_err("nobody knows whose");
     let refresh = client.refresh_token("r1").stored(&store).fetch().await.expect_err("it rotates");
-    for (error, says) in [(own, "stored_as"), (refresh, "UserTokens")] {
+    let at_build = client.refresh_token("r1").stored(&store).cached().expect_err("it rotates");
+    for (error, says) in [(own, "stored_as"), (refresh, "UserTokens"), (at_build, "UserTokens")] {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(says), "{error}");
     }

@@ -3,11 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures_util::future::join_all;
 use oauth_tokens::{ErrorKind, Record, Secret, StoreKeys};
 use tests::support::{TempFolder, shown};
-use tokio::time::advance;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{advance, timeout},
+};
 
-use super::{content, key, record, s};
+use super::{content, key, ms, record, s};
 
 /// A key in base64.
 fn base64(byte: u8) -> String {
@@ -124,6 +128,47 @@ async fn s2_what_a_function_gives_is_read_again_after_a_minute() {
     advance(s(1)).await;
     assert!(keys.open(&key("a"), &sealed).await.expect("keys").is_none(), "another key by now");
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+/// Of many who need the keys at once, one calls; the others share what comes of it. One who goes away leaves the call to
+/// another, and one who stands still holds nobody up.
+#[tokio::test(start_paused = true)]
+async fn s2_many_at_once_call_a_function_once() {
+    let (begin, mut calls) = mpsc::unbounded_channel();
+    let keys = StoreKeys::new(Secret::from_fn(move || {
+        let (answer, answered) = oneshot::channel();
+        let _ = begin.send(answer);
+        async move { Ok(answered.await.map_err(|_| "the vault is sealed")?) }
+    }));
+    let (id, record) = (key("a"), record(1, "c"));
+    let all = || join_all((0..1000).map(|_| keys.seal(&id, &record)));
+
+    let mut ended = Box::pin(all());
+    assert!(timeout(s(0), &mut ended).await.is_err());
+    drop(calls.try_recv().expect("a call"));
+    assert!(ended.await.iter().all(|end| end.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credential)));
+    assert!(calls.try_recv().is_err(), "an error is shared");
+
+    let mut first = Box::pin(keys.seal(&id, &record));
+    assert!(timeout(s(0), &mut first).await.is_err());
+    let given_up = calls.try_recv().expect("whoever comes after an error calls again");
+    let mut ended = Box::pin(all());
+    assert!(timeout(s(0), &mut ended).await.is_err() && calls.try_recv().is_err());
+    drop((first, given_up));
+    assert!(timeout(s(0), &mut ended).await.is_err());
+    let answer = calls.try_recv().expect("the next one calls");
+    answer.send(base64(1)).expect("wanted");
+    assert!(ended.await.iter().all(Result::is_ok) && calls.try_recv().is_err());
+
+    advance(s(60)).await;
+    let mut still = Box::pin(keys.seal(&id, &record));
+    assert!(timeout(s(0), &mut still).await.is_err());
+    let _never = calls.try_recv().expect("a call");
+    let mut ended = Box::pin(all());
+    assert!(timeout(ms(999), &mut ended).await.is_err() && calls.try_recv().is_err());
+    assert!(timeout(ms(1), &mut ended).await.is_err());
+    calls.try_recv().expect("another one calls").send(base64(1)).expect("wanted");
+    assert!(ended.await.iter().all(Result::is_ok) && calls.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -3,13 +3,15 @@
 use std::time::SystemTime;
 
 use oauth_tokens::{MemoryStore, Record, TokenStore};
+use tests::contract::{self, Time};
 use tokio::time::advance;
 
 use super::{content, key, record, s};
 
 #[tokio::test(start_paused = true)]
 async fn what_every_store_keeps_to() {
-    super::contract::all(&MemoryStore::new()).await;
+    let store = MemoryStore::new();
+    contract::all(&store, &store, Time::Paused).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,6 +130,16 @@ impl FileStore {
         is_due
     }
 
+    /// Nobody waits for it: a folder may hold thousands of files.
+    fn sweep(&self) {
+        let (path, now) = (Arc::clone(&self.path), self.clock.wall());
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = Folder::open(&path).and_then(|folder| folder.sweep(now)) {
+                tracing::debug!(%error, "what is over stays in the token store's folder for now");
+            }
+        }));
+    }
+
     /// Off the runtime's threads.
     async fn on_disk<T: Send + 'static>(
         &self,
@@ -169,14 +179,11 @@ impl TokenStore for FileStore {
 
     async fn lease(&self, key: &StoreKey, time: Duration) -> Result<Option<Lease>, BoxError> {
         let (name, lease, clock) = (lease_name(key), Lease::random()?, self.clock.clone());
-        let (mine, sweep) = (lease.clone(), self.is_to_be_swept());
+        let mine = lease.clone();
         let taken = self.on_disk(move |folder| {
             let _lock = folder.lock()?;
             // Not before the lock is there: whoever had it meanwhile would seem to come from the future.
             let now = clock.wall();
-            if sweep {
-                folder.sweep(now)?;
-            }
             let held = folder.read(&name)?.and_then(|bytes| HeldUntil::read(&bytes));
             if held.is_some_and(|held| held.is_held(now, time)) {
                 return Ok(false);
@@ -184,7 +191,11 @@ impl TokenStore for FileStore {
             folder.write(&name, HeldUntil::new(&mine, now, time).to_string().as_bytes(), Durable::No)?;
             Ok(true)
         });
-        Ok(taken.await?.then_some(lease))
+        let taken = taken.await?;
+        if self.is_to_be_swept() {
+            self.sweep();
+        }
+        Ok(taken.then_some(lease))
     }
 
     async fn release(&self, key: &StoreKey, lease: &Lease) -> Result<(), BoxError> {

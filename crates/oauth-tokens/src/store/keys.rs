@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, Once, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     time::Duration,
 };
 
@@ -17,16 +17,18 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 use zeroize::Zeroizing;
 
 use super::{Record, StoreKey, record};
-use crate::{Error, ErrorKind, Secret};
+use crate::{Error, ErrorKind, Secret, timer};
 
 const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
 /// How long keys are used before they are read again; a file that changes is read at once.
 const RELOAD: Duration = Duration::from_secs(60);
+/// Whoever reads for so long is on a runtime that stands still (F13): another one reads then.
+const TAKE_OVER_AFTER: Duration = Duration::from_secs(1);
 /// Says what the keys are used for: the same bytes elsewhere make other keys.
 const PURPOSE: &[u8] = b"oauth-tokens store, AES-256-GCM, 1";
 
@@ -39,7 +41,8 @@ const PURPOSE: &[u8] = b"oauth-tokens store, AES-256-GCM, 1";
 ///
 /// There may be several keys: the first seals, all open. So a new key goes to the end of the list first; when every process
 /// has it, to its front; and the old one goes when the last record that it sealed has expired. A file is read again when it
-/// changes, and what a function gives once a minute: no restart is needed.
+/// changes, and a function is called once a minute: no restart is needed. Whoever needs the keys meanwhile waits for that
+/// call, and shares what it gives, an error too.
 ///
 /// ```
 /// use oauth_tokens::{Secret, StoreKeys};
@@ -56,14 +59,35 @@ pub struct StoreKeys(Arc<Shared>);
 
 struct Shared {
     secrets: Vec<Secret>,
-    read: Mutex<Option<Read>>,
+    state: Mutex<State>,
 }
 
-/// The keys as they were read last.
+#[derive(Default)]
+struct State {
+    /// How the latest reading ended.
+    latest: Option<Arc<Read>>,
+    reading: Option<Reading>,
+}
+
+/// The keys as they were read, or why they could not be.
 struct Read {
-    keys: Arc<[MasterKey]>,
+    keys: Result<Arc<[MasterKey]>, Error>,
     at: Instant,
     fingerprints: Vec<Option<u64>>,
+}
+
+/// One reads them for all who wait: a function may be slow, or cost something.
+#[derive(Clone)]
+struct Reading {
+    since: Instant,
+    /// Closed when it has ended, or was given up.
+    ended: watch::Receiver<()>,
+}
+
+/// Who is to read the keys.
+enum Turn {
+    Ours(watch::Sender<()>),
+    Anothers(Reading),
 }
 
 impl StoreKeys {
@@ -71,7 +95,7 @@ impl StoreKeys {
     /// open. No I/O.
     #[must_use]
     pub fn new(keys: impl Into<Secret>) -> Self {
-        Self(Arc::new(Shared { secrets: vec![keys.into()], read: Mutex::default() }))
+        Self(Arc::new(Shared { secrets: vec![keys.into()], state: Mutex::default() }))
     }
 
     /// Opens with these keys, too: older ones that are kept elsewhere.
@@ -79,7 +103,7 @@ impl StoreKeys {
     pub fn and_open(self, keys: impl Into<Secret>) -> Self {
         let mut secrets = self.0.secrets.clone();
         secrets.push(keys.into());
-        Self(Arc::new(Shared { secrets, read: Mutex::default() }))
+        Self(Arc::new(Shared { secrets, state: Mutex::default() }))
     }
 
     /// What can be known to be wrong without I/O.
@@ -120,22 +144,80 @@ impl StoreKeys {
 
     async fn keys(&self) -> Result<Arc<[MasterKey]>, Error> {
         warm_up();
-        let fingerprints: Vec<_> = self.0.secrets.iter().map(Secret::fingerprint).collect();
-        if let Some(read) = &*self.0.read.lock().unwrap_or_else(PoisonError::into_inner)
-            && read.fingerprints == fingerprints
-            && read.at.elapsed() < RELOAD
-        {
-            return Ok(Arc::clone(&read.keys));
+        let seen = self.state().latest.clone();
+        loop {
+            let fingerprints: Vec<_> = self.0.secrets.iter().map(Secret::fingerprint).collect();
+            let turn = {
+                let mut state = self.state();
+                if let Some(keys) = state.latest.as_deref().and_then(|read| read.still_good(&fingerprints)) {
+                    return Ok(keys);
+                }
+                // Whoever waited for a reading that failed need not try it, too.
+                if let Some(read) = state.latest.as_ref().filter(|read| read.keys.is_err())
+                    && seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, read))
+                {
+                    return read.keys.clone();
+                }
+                state.turn()
+            };
+            match turn {
+                Turn::Ours(ended) => return self.read(fingerprints, ended).await,
+                Turn::Anothers(reading) => reading.wait().await,
+            }
         }
+    }
+
+    async fn read(&self, fingerprints: Vec<Option<u64>>, _ended: watch::Sender<()>) -> Result<Arc<[MasterKey]>, Error> {
+        let keys = self.read_all().await;
+        let read = Read { keys: keys.clone(), at: Instant::now(), fingerprints };
+        self.state().latest = Some(Arc::new(read));
+        keys
+    }
+
+    async fn read_all(&self) -> Result<Arc<[MasterKey]>, Error> {
         let mut keys = Vec::new();
         for secret in &self.0.secrets {
             let text = secret.read("store keys").await?;
             keys.extend(parse(&text).map_err(|why| Error::new(ErrorKind::Credential, why))?);
         }
-        let keys: Arc<[MasterKey]> = keys.into();
-        let read = Read { keys: Arc::clone(&keys), at: Instant::now(), fingerprints };
-        *self.0.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
-        Ok(keys)
+        Ok(keys.into())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn turn(&mut self) -> Turn {
+        if let Some(reading) = self.reading.as_ref().filter(|reading| reading.goes_on()) {
+            return Turn::Anothers(reading.clone());
+        }
+        let (sender, ended) = watch::channel(());
+        self.reading = Some(Reading { since: Instant::now(), ended });
+        Turn::Ours(sender)
+    }
+}
+
+impl Read {
+    fn still_good(&self, fingerprints: &[Option<u64>]) -> Option<Arc<[MasterKey]>> {
+        let is_good = self.fingerprints == fingerprints && self.at.elapsed() < RELOAD;
+        self.keys.as_ref().ok().filter(|_| is_good).cloned()
+    }
+}
+
+impl Reading {
+    fn goes_on(&self) -> bool {
+        self.ended.has_changed().is_ok() && self.since.elapsed() < TAKE_OVER_AFTER
+    }
+
+    /// Until it has ended, or somebody else is to read.
+    async fn wait(mut self) {
+        let left = TAKE_OVER_AFTER.saturating_sub(self.since.elapsed());
+        if timer::timeout(left, self.ended.changed()).await.is_err() {
+            // Without a timer.
+            let _ = self.ended.changed().await;
+        }
     }
 }
 

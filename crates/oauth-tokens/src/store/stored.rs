@@ -128,7 +128,8 @@ impl StoredSource {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when something was asked for that cannot be sent, or when the store could not tell the tokens
-    /// from those of another client.
+    /// from those of another client or, of a refresh token, of another user. Of a grant of your own without an
+    /// [identity](Grant::identity) this is said when the first token is asked for.
     pub fn cached(self) -> Result<TokenCache, Error> {
         self.origin.validate()?;
         Ok(TokenCache::new(self))

@@ -139,18 +139,25 @@ impl Folder {
     }
 
     /// Removes records that have expired, and what processes left behind that ended in the middle. Whatever cannot be read
-    /// stays.
+    /// stays. It takes the lock for each file that is over, and looks again: another process may have put a new one there
+    /// meanwhile.
     pub(super) fn sweep(&self, now: SystemTime) -> Result<()> {
         for entry in Dir::read_from(&self.0)?.take(MAX_SWEPT) {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else { continue };
-            let is_over =
-                if name.ends_with(".token") { self.has_expired(name, now) } else { self.is_left_behind(name) };
-            if is_over {
+            if !self.is_over(name, now) {
+                continue;
+            }
+            let _lock = self.lock()?;
+            if self.is_over(name, now) {
                 self.remove(name)?;
             }
         }
         Ok(())
+    }
+
+    fn is_over(&self, name: &str, now: SystemTime) -> bool {
+        if name.ends_with(".token") { self.has_expired(name, now) } else { self.is_left_behind(name) }
     }
 
     fn has_expired(&self, name: &str, now: SystemTime) -> bool {
@@ -198,4 +205,38 @@ fn refused(why: &str) -> Error {
 fn not_taken<T>(name: &str, why: &Error) -> Option<T> {
     tracing::warn!(name, %why, "a file in the token store is not read");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Record, StoreKey};
+
+    /// The record of another process takes the old one's place while the sweep waits for the lock.
+    #[test]
+    fn s2_a_record_that_took_an_old_ones_place_is_not_swept() {
+        let path = std::env::temp_dir().join(format!("oauth-tokens-swept-{}", std::process::id()));
+        let (folder, other) = (Folder::open(&path).expect("a folder"), Folder::open(&path).expect("a folder"));
+        let now = SystemTime::now();
+        let put = |name: &str, expires_at| {
+            let record = Record { version: 1, expires_at: Some(expires_at), content: b"c".to_vec().into() };
+            let bytes = record::plain(&StoreKey::digest(&[name.as_bytes()]), &record);
+            folder.write(name, &bytes, Durable::No).expect("a file");
+        };
+        put("a.token", now);
+        let lock = folder.lock().expect("the lock");
+        std::thread::scope(|scope| {
+            let sweep = scope.spawn(|| other.sweep(now));
+            sleep(10 * TRY_EVERY);
+            assert!(folder.read("a.token").expect("a folder").is_some(), "nothing goes without the lock");
+            put("a.token", now + LEFT_BEHIND);
+            drop(lock);
+            sweep.join().expect("no panic").expect("swept");
+        });
+        assert!(folder.read("a.token").expect("a folder").is_some(), "it is another one");
+        put("a.token", now);
+        other.sweep(now).expect("swept");
+        assert!(folder.read("a.token").expect("a folder").is_none());
+        std::fs::remove_dir_all(&path).expect("removed");
+    }
 }
