@@ -1,5 +1,6 @@
 //! The layer on the request: R1 to R13 and R15.
 
+mod at_hand;
 mod bodies;
 mod cancellation;
 mod challenges;

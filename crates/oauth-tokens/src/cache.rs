@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `freshness.rs` | when a token is to be renewed, and when it is no longer used |
 //! | `shared.rs` | what all clones of a cache share; the fresh path |
+//! | `copy.rs` | a copy of the token for one holder, who shares nothing with others |
 //! | `renewal.rs` | how callers come by a token that is not at hand |
 //! | `flight.rs` | one detached renewal at a time: how it is started, and what becomes of it |
 //! | `ledger.rs` | what is remembered between renewals: failures, and how long to wait |
 //! | `guard.rs` | what keeps rejections from causing a storm of renewals |
 //! | `warm.rs` | renewals before anybody asks |
 
+mod copy;
 mod flight;
 mod freshness;
 mod guard;
@@ -20,6 +22,7 @@ mod warm;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use self::copy::TokenCopy;
 #[cfg(feature = "store")]
 pub(crate) use self::flight::MIN_LIFETIME;
 #[cfg(feature = "store")]
@@ -181,6 +184,13 @@ impl TokenCache {
     /// one relaxed atomic load while nobody waits.
     pub fn accepted(&self, origin: &str, token: &AccessToken) {
         self.0.accepted(origin, token);
+    }
+
+    /// Whether there is anything for [`accepted`](Self::accepted) to note: one relaxed atomic load.
+    #[must_use]
+    #[inline]
+    pub fn awaits_acceptance(&self) -> bool {
+        self.0.awaits_acceptance()
     }
 
     /// Waits until there is a usable token: for readiness checks.

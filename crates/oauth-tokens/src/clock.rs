@@ -9,6 +9,58 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// The monotonic time as the fresh path reads it: a few milliseconds late, for a quarter of the price (7 ns instead of 29 ns with
+/// Linux's own coarse clock). Before a token is renewed or waited for, the exact clock is asked.
+///
+/// Under `test-util` it is tokio's, so that a test can pause it; and so it is where the coarse clock would be the wall's.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub(crate) struct Tick(imp::Instant);
+
+impl Tick {
+    #[inline]
+    pub(crate) fn now() -> Self {
+        Self(imp::now())
+    }
+
+    pub(crate) fn at(instant: Instant) -> Self {
+        Self(imp::at(instant))
+    }
+}
+
+#[cfg(all(
+    not(feature = "test-util"),
+    any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd", windows)
+))]
+mod imp {
+    pub(super) type Instant = u64;
+
+    #[inline]
+    pub(super) fn now() -> Instant {
+        // Not its `now`: that writes to what all threads share.
+        coarsetime::Instant::now_without_cache_update().as_ticks()
+    }
+
+    pub(super) fn at(instant: tokio::time::Instant) -> Instant {
+        // This clock first: if the program stands still between the two, the moment comes too early, which does no harm.
+        let now = now();
+        let left = coarsetime::Duration::from(instant.saturating_duration_since(super::now()));
+        now.saturating_add(left.as_ticks())
+    }
+}
+
+#[cfg(not(all(
+    not(feature = "test-util"),
+    any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd", windows)
+)))]
+mod imp {
+    pub(super) use super::now;
+    pub(super) use tokio::time::Instant;
+
+    pub(super) fn at(instant: Instant) -> Instant {
+        instant
+    }
+}
+
 /// Reads the time: the monotonic side is tokio's, the wall clock's moves with it while a test has paused it.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock;

@@ -156,7 +156,7 @@ mod token_file;
 #[cfg(feature = "store")]
 mod user_tokens;
 
-pub use cache::{TokenCache, TokenStatus};
+pub use cache::{TokenCache, TokenCopy, TokenStatus};
 pub use client::TokenClient;
 #[cfg(feature = "signing")]
 pub use client_auth::ClientAssertion;

@@ -121,6 +121,14 @@ impl AccessToken {
         Ok(Self(Arc::new(Inner { header, scheme: scheme.len(), key })))
     }
 
+    /// The same token, whose value shares nothing with this one's. None: it is bound to a key, whose proofs cost far more.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let Inner { header, scheme, key: None } = &*self.0 else { return None };
+        let mut header = HeaderValue::from_bytes(header.as_bytes()).ok()?;
+        header.set_sensitive(true);
+        Some(Self(Arc::new(Inner { header, scheme: *scheme, key: None })))
+    }
+
     /// The value of the `Authorization` header: `Bearer` (or `DPoP`) and the token. Cloning it copies no bytes.
     #[must_use]
     pub fn authorization(&self) -> &HeaderValue {

@@ -1,34 +1,38 @@
-//! The way of a request, as a state machine.
+//! The way of a request.
+//!
+//! One that has its token at once, and whose first answer is the caller's, is all in [`Stage::First`], of a few words beside the
+//! inner future. All else takes its time anyway, and is a [`Journey`], in a box.
 
 mod attempt;
+mod journey;
 mod steps;
 
 use std::{
-    fmt, mem,
+    fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::HeaderValue;
-use oauth_tokens::BoxError;
+use oauth_tokens::{AccessToken, BoxError};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_service::Service;
-use tracing::Span;
 
-use self::attempt::{Attempt, CloneOf, Kept, Retry, Signing, Unsent, Waiting, Wanted, wait};
+pub(crate) use self::attempt::Again;
+use self::{
+    attempt::{Attempt, Parting, Wanted, wait},
+    journey::Journey,
+};
 use crate::{
-    Error, NotRetried,
-    drain::Drain,
-    message::{ProtectedRequest, ProtectedResponse, sealed::Response as _},
-    outcome::{answer, failed, not_retried},
-    policy::Protection,
+    Error,
+    message::{ProtectedRequest, ProtectedResponse},
+    outcome::answer,
+    policy::{Protection, Sent, Tried},
 };
 
 pin_project! {
     /// The future of [`OAuth`](crate::OAuth).
     ///
-    /// Only the states that wait for the authorization server are boxed.
+    /// It is in a box of its own only where it waits for the authorization server, or sends a request again.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, R>
     where
@@ -37,13 +41,13 @@ pin_project! {
         R: ProtectedRequest,
     {
         #[pin]
-        state: State<S, R>,
+        stage: Stage<S, R>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, R>
+    #[project = StageProj]
+    enum Stage<S, R>
     where
         S: Service<R>,
         S::Response: ProtectedResponse,
@@ -53,22 +57,10 @@ pin_project! {
         Refused { error: Option<Error> },
         /// Not ours: whatever comes is the answer.
         Pass { #[pin] future: S::Future },
-        /// There is no usable token; one is on its way.
-        Token { waiting: Waiting, unsent: Option<(S, R, CloneOf<S>)> },
-        /// The proof that the token is ours is being signed. The inner service is let go of if that takes time.
-        Prove { signing: Signing, unsent: Option<Unsent<S, R>>, is_ready: bool, clone: CloneOf<S> },
-        /// Token and proof have come; the inner service is not known to be ready.
-        Turn { unsent: Option<Unsent<S, R>>, proof: Option<HeaderValue>, timer: Option<Pin<Box<Sleep>>>, clone: CloneOf<S> },
-        /// A request is under way.
-        Sent { #[pin] future: S::Future, attempt: Option<Attempt<S, R>>, span: Option<Box<Span>> },
-        /// An attempt was refused, and another token is on its way.
-        Renew { waiting: Waiting, kept: Option<Kept<S, R>>, response: Option<S::Response> },
-        /// Another token, or another nonce, is in hand, and its proof is being signed.
-        ProveAgain { signing: Signing, retry: Option<Retry<S, R>>, response: Option<S::Response> },
-        /// Another token, or another proof, is in hand; the inner service is not known to be ready.
-        Ready { retry: Option<Retry<S, R>>, proof: Option<HeaderValue>, response: Option<S::Response>, timer: Option<Pin<Box<Sleep>>> },
-        /// All is ready: the last response is read to its end, so that its connection can be used again.
-        Drain { #[pin] drain: Drain<<S::Response as crate::message::sealed::Response>::Body>, unsent: Option<(Unsent<S, R>, Option<HeaderValue>)> },
+        /// A request that had its token at once is under way.
+        First { #[pin] future: S::Future, parting: Option<Parting<S, R>> },
+        /// There is no token, or it needs a proof, or an attempt was refused.
+        Journey { journey: Pin<Box<Journey<S, R>>> },
     }
 }
 
@@ -79,27 +71,46 @@ where
     R: ProtectedRequest,
 {
     pub(crate) fn refused(error: Error) -> Self {
-        Self { state: State::refused(error) }
+        Self { stage: Stage::Refused { error: Some(error) } }
     }
 
     pub(crate) fn pass(future: S::Future) -> Self {
-        Self { state: State::Pass { future } }
+        Self { stage: Stage::Pass { future } }
     }
 
-    pub(crate) fn protected(inner: S, request: R, protection: Protection) -> Self
+    /// A request with a token is under way. It is sent again over this service, if that is given.
+    #[inline]
+    pub(crate) fn first(
+        future: S::Future,
+        protection: Protection,
+        token: Option<AccessToken>,
+        again: Option<Box<Again<S, R>>>,
+    ) -> Self {
+        Self { stage: Stage::First { future, parting: Some(Parting { protection, token, again }) } }
+    }
+
+    /// There is a token, and each request with it needs a proof.
+    pub(crate) fn proven(inner: S, request: R, protection: Protection, token: AccessToken) -> Self
     where
         S: Clone,
     {
-        let state = match protection.cached() {
-            Some(token) => State::first(inner, request, protection, token, true, S::clone),
-            None => {
-                // What readiness reserved is let go meanwhile: the token request may have to pass by the same limit.
-                let unready = inner.clone();
-                drop(inner);
-                State::Token { waiting: wait(protection, Wanted::Any), unsent: Some((unready, request, S::clone)) }
-            }
-        };
-        Self { state }
+        Self::journey(Journey::first(inner, request, protection, token, true, S::clone))
+    }
+
+    /// There is no token.
+    pub(crate) fn waiting(inner: S, request: R, protection: Protection) -> Self
+    where
+        S: Clone,
+    {
+        // What readiness reserved is let go meanwhile: the token request may have to pass by the same limit.
+        let unready = inner.clone();
+        drop(inner);
+        let waiting = wait(protection, Wanted::Any);
+        Self::journey(Journey::Token { waiting, unsent: Some((unready, request, S::clone)) })
+    }
+
+    fn journey(journey: Journey<S, R>) -> Self {
+        Self { stage: Stage::Journey { journey: Box::pin(journey) } }
     }
 }
 
@@ -118,168 +129,69 @@ where
     type Output = Result<S::Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let mut stage = self.project().stage;
         loop {
-            let next = match state.as_mut().project() {
-                StateProj::Refused { error } => {
+            let journey = match stage.as_mut().project() {
+                StageProj::Refused { error } => {
                     return Poll::Ready(Err(error.take().map_or_else(already_ended, BoxError::from)));
                 }
 
-                StateProj::Pass { future } => return future.poll(cx).map_err(Into::into),
+                StageProj::Pass { future } => return future.poll(cx).map_err(Into::into),
 
-                StateProj::Token { waiting, unsent } => {
-                    let (granted, protection) = ready!(waiting.as_mut().poll(cx));
-                    match (granted, unsent.take()) {
-                        (_, None) => return Poll::Ready(Err(already_ended())),
-                        (Some(Ok(token)), Some((inner, request, clone))) => {
-                            State::first(inner, request, protection, token, false, clone)
-                        }
-                        (Some(Err(cause)), _) => State::refused(Error::no_token(protection.origin(), cause)),
-                        (None, _) => State::refused(Error::deadline_exceeded(protection.origin())),
-                    }
-                }
-
-                StateProj::Prove { signing, unsent, is_ready, clone } => {
-                    let signed = signing.poll(cx);
-                    if signed.is_pending()
-                        && mem::take(is_ready)
-                        && let Some(unsent) = unsent
-                    {
-                        // What readiness reserved is let go meanwhile: the signer may have to pass by the same limit.
-                        let unready = clone(&unsent.inner);
-                        unsent.inner = unready;
-                    }
-                    let (signed, Some(unsent)) = (ready!(signed), unsent.take()) else {
-                        return Poll::Ready(Err(already_ended()));
+                StageProj::First { future, parting } => {
+                    let polled = future.poll(cx);
+                    let is_answer = match (&polled, &*parting) {
+                        (Poll::Pending, _) => return Poll::Pending,
+                        (Poll::Ready(Ok(response)), Some(parting)) => parting.is_answer(response),
+                        (Poll::Ready(Err(_)), Some(_)) => true,
+                        (Poll::Ready(_), None) => return Poll::Ready(Err(already_ended())),
                     };
-                    let protection = &unsent.protection;
-                    match signed {
-                        Some(Err(cause)) => State::refused(Error::no_proof(protection.origin(), cause)),
-                        Some(Ok(proof)) if !protection.deadline().has_passed() => match is_ready {
-                            true => State::send_in_time(unsent, Some(proof)),
-                            false => State::turn(unsent, Some(proof), *clone),
+                    let parting = parting.take();
+                    if is_answer {
+                        return polled.map_err(Into::into);
+                    }
+                    match (polled, parting) {
+                        (Poll::Ready(Ok(response)), Some(parting)) => match parting.follow(response) {
+                            Ok(response) => return Poll::Ready(Ok(response)),
+                            Err(journey) => journey,
                         },
-                        Some(Ok(_)) | None => State::refused(Error::deadline_exceeded(protection.origin())),
+                        _ => return Poll::Ready(Err(already_ended())),
                     }
                 }
 
-                StateProj::Turn { unsent, proof, timer, clone } => {
-                    let is_ready = match unsent.as_mut().map(|unsent| unsent.inner.poll_ready(cx)) {
-                        Some(Poll::Ready(result)) => result.map_err(Into::into).map(|()| true)?,
-                        Some(Poll::Pending) => {
-                            let Some(timer) = timer else { return Poll::Pending };
-                            ready!(timer.as_mut().poll(cx));
-                            false
-                        }
-                        None => false,
-                    };
-                    let Some(unsent) = unsent.take() else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    if !is_ready || unsent.protection.deadline().has_passed() {
-                        State::refused(Error::deadline_exceeded(unsent.protection.origin()))
-                    } else {
-                        // That may have taken a while.
-                        match unsent.protection.cached().filter(|token| *token != unsent.sent.token) {
-                            None => State::send_in_time(unsent, proof.take()),
-                            Some(token) => {
-                                let Unsent { inner, mut request, protection, .. } = unsent;
-                                protection.deadline().apply(&mut request);
-                                State::first(inner, request, protection, token, true, *clone)
-                            }
-                        }
-                    }
-                }
-
-                StateProj::Sent { future, attempt, span } => {
-                    let entered = span.as_ref().map(|span| span.enter());
-                    let result = ready!(future.poll(cx));
-                    drop(entered);
-                    let Some(Attempt { protection, sent, tried, .. }) = attempt else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    let tried = *tried;
-                    let response = result.map_err(Into::into).inspect_err(|_| failed(tried))?;
-                    if let Some(span) = span {
-                        span.record("http.response.status_code", response.status().as_u16());
-                    }
-                    let verdict = protection.judge(&response, sent, tried);
-                    let next = match verdict.into_end() {
-                        Ok(end) => {
-                            *attempt = None;
-                            return Poll::Ready(Ok(answer(response, tried, end)));
-                        }
-                        Err(verdict) => attempt.take().map(|attempt| State::follow(attempt, verdict, response)),
-                    };
-                    match next {
-                        Some(Ok(next)) => next,
-                        Some(Err(response)) => return Poll::Ready(Ok(response)),
-                        None => return Poll::Ready(Err(already_ended())),
-                    }
-                }
-
-                StateProj::Renew { waiting, kept, response } => {
-                    let (granted, protection) = ready!(waiting.as_mut().poll(cx));
-                    let (Some(response), Some(kept)) = (response.take(), kept.take()) else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    let why = match granted {
-                        Some(Ok(token)) => {
-                            state.set(State::retry(kept, protection, token, None, response));
-                            continue;
-                        }
-                        Some(Err(cause)) => NotRetried::NotRenewed(cause),
-                        None => NotRetried::DeadlineExceeded,
-                    };
-                    return Poll::Ready(Ok(not_retried(response, why)));
-                }
-
-                StateProj::ProveAgain { signing, retry, response } => {
-                    let signed = ready!(signing.poll(cx));
-                    let (Some(response), Some(retry)) = (response.take(), retry.take()) else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    let why = match signed {
-                        Some(Ok(proof)) => {
-                            state.set(State::ready(retry, Some(proof), response));
-                            continue;
-                        }
-                        Some(Err(cause)) => NotRetried::NotProven(cause),
-                        None => NotRetried::DeadlineExceeded,
-                    };
-                    return Poll::Ready(Ok(not_retried(response, why)));
-                }
-
-                StateProj::Ready { retry, proof, response, timer } => {
-                    let is_ready = match retry.as_mut().map(|retry| retry.kept.inner.poll_ready(cx)) {
-                        Some(Poll::Ready(result)) => result.is_ok(),
-                        Some(Poll::Pending) => {
-                            if let Some(timer) = timer {
-                                ready!(timer.as_mut().poll(cx));
-                            }
-                            false
-                        }
-                        None => false,
-                    };
-                    let (Some(response), Some(retry)) = (response.take(), retry.take()) else {
-                        return Poll::Ready(Err(already_ended()));
-                    };
-                    // Last, as it supersedes the first body: until here, all is as if the layer were not there.
-                    match retry.restore(is_ready) {
-                        Ok(unsent) => State::drain(unsent, proof.take(), response),
-                        Err(why) => return Poll::Ready(Ok(not_retried(response, why))),
-                    }
-                }
-
-                StateProj::Drain { drain, unsent } => {
-                    ready!(drain.poll(cx));
-                    match unsent.take() {
-                        Some((unsent, proof)) => State::send_in_time(unsent, proof),
-                        None => return Poll::Ready(Err(already_ended())),
-                    }
-                }
+                StageProj::Journey { journey } => return journey.as_mut().poll(cx),
             };
-            state.set(next);
+            stage.set(Stage::Journey { journey });
+        }
+    }
+}
+
+impl<S, R> Parting<S, R>
+where
+    S: Service<R>,
+    S::Response: ProtectedResponse,
+    R: ProtectedRequest,
+{
+    /// Whether the first response is the answer, without a second look.
+    #[inline]
+    fn is_answer(&self, response: &S::Response) -> bool {
+        self.token().is_some_and(|token| self.protection.is_answer::<R, _>(response, token))
+    }
+
+    /// The answer, or the way to another one.
+    #[cold]
+    fn follow(self, response: S::Response) -> Result<S::Response, Pin<Box<Journey<S, R>>>> {
+        let tried = Tried::default();
+        let Some(token) = self.token().cloned() else { return Ok(response) };
+        let sent = Sent { token, proven: None };
+        let verdict = match self.protection.judge::<R, _>(&response, &sent, tried).into_end() {
+            Ok(end) => return Ok(answer(response, tried, end)),
+            Err(verdict) => verdict,
+        };
+        let attempt = Attempt { again: self.again, protection: self.protection, sent, tried };
+        match Journey::follow(attempt, verdict, response) {
+            Ok(journey) => Err(Box::pin(journey)),
+            Err(response) => Ok(response),
         }
     }
 }

@@ -246,7 +246,11 @@ impl OAuthLayer {
             return Err(Error::new(ErrorKind::Config, format!("the origin {origin} is named twice")));
         }
         Ok(self.change(|policy| {
-            policy.routes.push(Route { origin, tokens });
+            let mut usual_form = origin.usual_form();
+            for route in policy.routes.iter_mut().filter(|route| route.origin.is_same_server(&origin)) {
+                (route.usual_form, usual_form) = (None, None);
+            }
+            policy.routes.push(Route { origin, tokens, usual_form });
             // A longer text is a longer prefix where origins are alike, and makes no difference where they are not.
             policy.routes.sort_by_key(|route| std::cmp::Reverse(route.origin.as_str().len()));
         }))

@@ -1,13 +1,16 @@
 //! Requests and responses as the core sees them: of `http`, and of reqwest.
 
+mod kept;
+
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 
+use self::kept::{Kept, KeptHead};
 use crate::{
     NotReplayable, Origin, ReplayBody, grpc,
-    target::{Destination, Located},
+    target::{Destination, Located, Scheme},
 };
 
 /// A request that the layer takes: `http::Request<B>` with a [`ReplayBody`], and `reqwest::Request`. Sealed.
@@ -54,7 +57,7 @@ pub struct RequestHead<'a> {
 
 pub(crate) mod sealed {
     use super::{
-        Body, Duration, Extensions, HeaderMap, Located, Method, NotReplayable, Origin, RequestHead, StatusCode,
+        Body, Duration, Extensions, HeaderMap, Located, Method, NotReplayable, Origin, RequestHead, Scheme, StatusCode,
     };
 
     /// Where a request goes, as proofs of possession name it.
@@ -64,6 +67,20 @@ pub(crate) mod sealed {
         fn path(&self) -> &str;
     }
 
+    impl<T: Target> Target for &T {
+        fn located(&self) -> Located<'_> {
+            T::located(self)
+        }
+
+        fn method(&self) -> &Method {
+            T::method(self)
+        }
+
+        fn path(&self) -> &str {
+            T::path(self)
+        }
+    }
+
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is no request that the OAuth layer takes",
         label = "neither `http::Request<B>` nor `reqwest::Request`",
@@ -71,7 +88,9 @@ pub(crate) mod sealed {
     )]
     pub trait Request: Target + Sized {
         /// What is held of the request while it is under way, to send it again.
-        type Kept: Target;
+        type Kept;
+        /// What is held of its head, if that is by itself: it is large, and is not moved about.
+        type KeptHead: Default;
 
         /// Whether the request is a gRPC call.
         const GRPC: bool = false;
@@ -84,12 +103,20 @@ pub(crate) mod sealed {
             RequestHead { origin, method, path, query, headers, extensions }
         }
         fn headers_mut(&mut self) -> &mut HeaderMap;
+        /// Whether its URL is written with just this scheme and authority, and a path.
+        fn is_written(&self, scheme: Scheme, authority: &str) -> bool;
+        /// Whether its URL names no server at all.
+        fn is_nowhere(&self) -> bool;
         /// The time that the request gives itself: for everything, the wait for a token and the retry included.
         fn timeout(&self) -> Option<Duration>;
         /// Tells whoever sends the request what is left of that time.
         fn set_timeout(&mut self, left: Duration);
+        /// What it takes to send it again, but for its token and its head. None: it can be sent once.
         fn keep(&mut self) -> Option<Self::Kept>;
-        fn restore(kept: Self::Kept) -> Result<Self, NotReplayable>;
+        fn keep_head(&self, head: &mut Self::KeptHead);
+        /// What a proof needs of what was kept.
+        fn target(kept: &Self::Kept, head: &Self::KeptHead) -> impl Target;
+        fn restore(kept: Self::Kept, head: &Self::KeptHead) -> Result<Self, NotReplayable>;
     }
 
     #[diagnostic::on_unimplemented(
@@ -109,17 +136,6 @@ pub(crate) mod sealed {
     }
 }
 
-/// A request that can be sent again: its head, and what its body keeps.
-#[derive(Debug)]
-pub struct Kept<K> {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: HeaderMap,
-    extensions: Extensions,
-    body: K,
-}
-
 impl<B: ReplayBody> sealed::Target for Request<B> {
     fn located(&self) -> Located<'_> {
         Destination::of_uri(self.uri())
@@ -134,22 +150,9 @@ impl<B: ReplayBody> sealed::Target for Request<B> {
     }
 }
 
-impl<K> sealed::Target for Kept<K> {
-    fn located(&self) -> Located<'_> {
-        Destination::of_uri(&self.uri)
-    }
-
-    fn method(&self) -> &Method {
-        &self.method
-    }
-
-    fn path(&self) -> &str {
-        self.uri.path()
-    }
-}
-
 impl<B: ReplayBody> sealed::Request for Request<B> {
     type Kept = Kept<B::Kept>;
+    type KeptHead = KeptHead;
 
     const GRPC: bool = B::GRPC;
 
@@ -169,6 +172,23 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
         self.headers_mut()
     }
 
+    #[inline]
+    fn is_written(&self, scheme: Scheme, authority: &str) -> bool {
+        let uri = self.uri();
+        let expected = match scheme {
+            Scheme::Https => &http::uri::Scheme::HTTPS,
+            Scheme::Http => &http::uri::Scheme::HTTP,
+        };
+        uri.scheme() == Some(expected)
+            && uri.authority().is_some_and(|written| written.as_str() == authority)
+            && uri.path_and_query().is_some_and(|path| path.as_str().starts_with('/'))
+    }
+
+    #[inline]
+    fn is_nowhere(&self) -> bool {
+        self.uri().authority().is_none()
+    }
+
     fn timeout(&self) -> Option<Duration> {
         if B::GRPC { grpc::timeout(self.headers()) } else { None }
     }
@@ -179,25 +199,39 @@ impl<B: ReplayBody> sealed::Request for Request<B> {
         }
     }
 
+    #[inline]
     fn keep(&mut self) -> Option<Self::Kept> {
         // The body first: a request that cannot be sent again is not copied for nothing.
         let body = self.body_mut().keep()?;
         Some(Kept {
             method: self.method().clone(),
-            uri: self.uri().clone(),
             version: self.version(),
-            headers: self.headers().clone(),
             extensions: self.extensions().clone(),
             body,
         })
     }
 
-    fn restore(kept: Self::Kept) -> Result<Self, NotReplayable> {
+    #[inline]
+    fn keep_head(&self, head: &mut KeptHead) {
+        head.keep(self.uri(), self.headers());
+    }
+
+    fn target(kept: &Self::Kept, head: &KeptHead) -> impl sealed::Target {
+        let mut target = Request::new(());
+        *target.method_mut() = kept.method.clone();
+        *target.uri_mut() = head.uri().unwrap_or_default();
+        target
+    }
+
+    fn restore(kept: Self::Kept, head: &KeptHead) -> Result<Self, NotReplayable> {
+        let uri = head.uri().ok_or(NotReplayable::Opaque)?;
+        let headers = head.headers().ok_or(NotReplayable::Opaque)?;
+        // Last of what can fail, as it supersedes the first body.
         let mut request = Self::new(B::restore(kept.body)?);
         *request.method_mut() = kept.method;
-        *request.uri_mut() = kept.uri;
+        *request.uri_mut() = uri;
         *request.version_mut() = kept.version;
-        *request.headers_mut() = kept.headers;
+        *request.headers_mut() = headers;
         *request.extensions_mut() = kept.extensions;
         Ok(request)
     }

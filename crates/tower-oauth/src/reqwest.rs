@@ -9,13 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Response, StatusCode, header::AUTHORIZATION};
 use http_body::Body;
 
 use crate::{
     KeptReplay, NotReplayable, Replay, ReplayBody,
     message::sealed,
-    target::{Destination, Located},
+    target::{Destination, Located, Scheme},
 };
 
 /// What is held of a `reqwest::Body` while it is under way.
@@ -62,6 +62,7 @@ macro_rules! version {
 
         impl sealed::Request for ::$reqwest::Request {
             type Kept = Self;
+            type KeptHead = ();
 
             fn headers(&self) -> &HeaderMap {
                 self.headers()
@@ -79,6 +80,15 @@ macro_rules! version {
                 self.headers_mut()
             }
 
+            fn is_written(&self, scheme: Scheme, authority: &str) -> bool {
+                let url = self.url();
+                url.scheme() == scheme.as_str() && url.authority() == authority
+            }
+
+            fn is_nowhere(&self) -> bool {
+                false
+            }
+
             fn timeout(&self) -> Option<Duration> {
                 self.timeout().copied()
             }
@@ -89,10 +99,18 @@ macro_rules! version {
 
             /// Reqwest copies a body that is in memory; a stream it cannot.
             fn keep(&mut self) -> Option<Self> {
-                self.try_clone()
+                let mut kept = self.try_clone()?;
+                kept.headers_mut().remove(AUTHORIZATION);
+                Some(kept)
             }
 
-            fn restore(kept: Self) -> Result<Self, NotReplayable> {
+            fn keep_head(&self, (): &mut ()) {}
+
+            fn target(kept: &Self, (): &()) -> impl sealed::Target {
+                kept
+            }
+
+            fn restore(kept: Self, (): &()) -> Result<Self, NotReplayable> {
                 Ok(kept)
             }
         }

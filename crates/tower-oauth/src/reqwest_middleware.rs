@@ -154,7 +154,7 @@ async fn send(
         let response = next.clone().run(request, extensions).instrument(span.clone()).await;
         let response = response.inspect_err(|_| failed(tried))?;
         span.record("http.response.status_code", response.status().as_u16());
-        let verdict = match protection.judge(&response, &sent, tried).into_end() {
+        let verdict = match protection.judge::<::reqwest::Request, _>(&response, &sent, tried).into_end() {
             Ok(end) => return Ok(answer(response, tried, end)),
             Err(verdict) => verdict,
         };

@@ -10,12 +10,17 @@ use oauth_tokens::BoxError;
 use tower_service::Service;
 
 use crate::{
-    CloneService, ResponseFuture,
+    CloneService, Error, ResponseFuture,
+    deadline::Deadline,
+    future::Again,
     message::{ProtectedRequest, ProtectedResponse},
-    policy::{Admission, Aside, GivenKey, Policy},
+    policy::{Admission, Aside, GivenKey, Hand, Policy, Protection, authorize_first},
 };
 
 /// A service whose requests get access tokens; made by [`OAuthLayer`](crate::OAuthLayer).
+///
+/// From its second request on, each clone has a copy of the current token for itself, so that clones on many threads do not
+/// wait for each other. Clone it once for each task that makes many requests, or for each request: both are cheap.
 // Rustc shows the lines within the brackets where it says that `OAuth` is no service, and does not say why.
 #[derive(Clone)]
 pub struct OAuth<
@@ -26,11 +31,12 @@ pub struct OAuth<
     inner: S,
     policy: Arc<Policy>,
     key: Option<GivenKey>,
+    hand: Hand,
 }
 
 impl<S> OAuth<S> {
     pub(crate) fn new(inner: S, policy: Arc<Policy>, key: Option<GivenKey>) -> Self {
-        Self { inner, policy, key }
+        Self { inner, policy, key, hand: Hand::default() }
     }
 
     /// The service that is ready; its clone, which may not be, waits for the next request.
@@ -68,16 +74,45 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: R) -> Self::Future {
-        match self.policy.admit(&request, Aside { key: self.key.as_ref(), extensions: None }) {
-            Admission::Pass => ResponseFuture::pass(self.inner.call(request)),
-            Admission::Refuse(error) => {
-                // What readiness reserved, a permit for example, is given back, as if the request had been sent.
-                self.take_ready();
-                ResponseFuture::refused(error)
-            }
-            Admission::Protect(protection) => ResponseFuture::protected(self.take_ready(), request, protection),
+    fn call(&mut self, mut request: R) -> Self::Future {
+        let (protection, token) = match self.hand.lend(&request) {
+            Some(at_hand) => (Protection::lent(at_hand, Deadline::of(&request)), None),
+            None => match self.policy.admit(&request, Aside { key: self.key.as_ref(), extensions: None }) {
+                Admission::Pass => return ResponseFuture::pass(self.inner.call(request)),
+                Admission::Refuse(error) => return self.refuse(error),
+                Admission::Protect(protection) => match protection.cached() {
+                    None => return ResponseFuture::waiting(self.take_ready(), request, protection),
+                    Some(token) if token.is_bound() => {
+                        return ResponseFuture::proven(self.take_ready(), request, protection, token);
+                    }
+                    Some(token) => {
+                        self.hand.note(&protection);
+                        (protection, Some(token))
+                    }
+                },
+            },
+        };
+        let header = token.as_ref().or_else(|| protection.lent_token());
+        if let Some(Err(error)) = header.map(|token| authorize_first(request.headers_mut(), token)) {
+            return self.refuse(error);
         }
+        let kept = if protection.may_retry() { request.keep() } else { None };
+        // The clone need not be ready: a retry waits until it is.
+        let again = kept.map(|kept| Again::new(&request, kept, self.inner.clone()));
+        ResponseFuture::first(self.inner.call(request), protection, token, again)
+    }
+}
+
+impl<S> OAuth<S> {
+    fn refuse<R>(&mut self, error: Error) -> ResponseFuture<S, R>
+    where
+        S: Service<R> + Clone,
+        S::Response: ProtectedResponse,
+        R: ProtectedRequest,
+    {
+        // What readiness reserved, a permit for example, is given back, as if the request had been sent.
+        self.take_ready();
+        ResponseFuture::refused(error)
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 pub(crate) use self::destination::{Destination, HostError, Located};
-use self::parts::{Scheme, canonical_host, canonical_prefix, may_leave, port_number};
+pub(crate) use self::parts::Scheme;
+use self::parts::{canonical_host, canonical_prefix, may_leave, port_number};
 
 mod destination;
 mod parts;
@@ -88,6 +89,18 @@ impl Origin {
     /// Whether a request to `destination` may carry the token that is meant for this origin.
     pub(crate) fn coverage(&self, destination: &Destination<'_>) -> Coverage {
         if self.is_server_of(destination) { self.covers_path(destination.path) } else { Coverage::No }
+    }
+
+    /// Its scheme and authority in their canonical form, if nothing depends on the path: what nearly every request to it is
+    /// written with. Those in other words are for [`coverage`](Self::coverage) to see.
+    pub(crate) fn usual_form(&self) -> Option<(Scheme, Box<str>)> {
+        let authority = &self.text[self.scheme.as_str().len() + "://".len()..];
+        self.prefix.is_empty().then(|| (self.scheme, authority.into()))
+    }
+
+    /// Scheme, host and port, whatever the path.
+    pub(crate) fn is_same_server(&self, other: &Self) -> bool {
+        (self.scheme, &self.host, self.port) == (other.scheme, &other.host, other.port)
     }
 
     /// Scheme, host and port, whatever the path.

@@ -4,7 +4,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -216,7 +219,8 @@ impl AnyCache {
         }
         let token = entry.token.clone();
         self.current.store(Some(Arc::new(entry)));
-        self.renewals.fetch_add(1, Relaxed);
+        // After the token: whoever sees the number sees the token.
+        self.renewals.fetch_add(1, Release);
         ledger.succeeded();
         Ok(token)
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     AccessToken, TokenSet,
-    clock::{after, jitter},
+    clock::{Tick, after, jitter},
 };
 
 /// The longest refresh window: longer would only waste tokens. The window is a third of a token's life, so that an outage of ten
@@ -21,12 +21,13 @@ const MIN_REFRESH_IN: Duration = Duration::from_secs(1);
 /// How often a token without a lifetime is renewed while it is used.
 pub(super) const UNKNOWN_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A token, and the moments that matter. There are as many as tokens, so all but the moment that every call looks at are kept
-/// as spans.
+/// A token, and the moments that matter. There are as many as tokens, so most are kept as spans.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) token: AccessToken,
     pub(super) refresh_at: Instant,
+    /// The same moment, by the clock that every call looks at.
+    pub(super) fresh_until: Tick,
     /// How long after `refresh_at` it is used, in nanoseconds. None: until it is rejected.
     usable_ns: Option<NonZeroU64>,
     /// How long after that it really expires.
@@ -52,10 +53,12 @@ impl Entry {
         let renewed_after = (moments.refresh_in + jitter(moments.spread)).saturating_sub(age);
         let usable_for = moments.usable_for.map(|usable| usable.saturating_sub(age));
         let skew = lifetime.zip(moments.usable_for).map(|(lifetime, usable)| lifetime.min(MAX_LIFETIME) - usable);
+        // Never after its use: what is left of a token from elsewhere may be less than its window.
+        let refresh_at = after(since, usable_for.map_or(renewed_after, |usable| renewed_after.min(usable)));
         Self {
             token: tokens.access_token.clone(),
-            // Never after its use: what is left of a token from elsewhere may be less than its window.
-            refresh_at: after(since, usable_for.map_or(renewed_after, |usable| renewed_after.min(usable))),
+            refresh_at,
+            fresh_until: Tick::at(refresh_at),
             usable_ns: usable_for.map(|usable| nanoseconds(usable.saturating_sub(renewed_after))),
             skew_us: skew.map_or(0, |skew| u32::try_from(skew.as_micros()).unwrap_or(u32::MAX)),
             lifetime_ms: moments
@@ -68,7 +71,8 @@ impl Entry {
     /// A token that nothing ever renews.
     pub(super) fn fixed(token: AccessToken, now: Instant) -> Self {
         let refresh_at = after(now, Duration::MAX);
-        Self { token, refresh_at, usable_ns: None, skew_us: 0, lifetime_ms: u32::MAX, scope: None }
+        let fresh_until = Tick::at(refresh_at);
+        Self { token, refresh_at, fresh_until, usable_ns: None, skew_us: 0, lifetime_ms: u32::MAX, scope: None }
     }
 
     /// A skew before it expires. None: it is used until it is rejected.

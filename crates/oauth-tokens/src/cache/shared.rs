@@ -4,7 +4,10 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{Acquire, Relaxed},
+        },
     },
     time::Duration,
 };
@@ -13,7 +16,11 @@ use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
 use super::{TokenStatus, flight::Flight, freshness::Entry, ledger::Ledger};
-use crate::{AccessToken, clock::now, source::AnySource};
+use crate::{
+    AccessToken,
+    clock::{Tick, now},
+    source::AnySource,
+};
 
 /// What all clones of a cache, and the renewals in flight, share: as little as can be, since a pool holds many.
 pub(crate) struct Shared<S: ?Sized> {
@@ -50,24 +57,41 @@ impl AnyCache {
         self.current.store(Some(Arc::new(Entry::fixed(token, now()))));
     }
 
-    /// The fresh path: one atomic load, one look at the clock, one reference counted.
+    /// The fresh path: one atomic load, one look at a coarse clock, one reference counted.
     pub(super) fn cached(self: &Arc<Self>) -> Option<AccessToken> {
         let current = self.current.load();
         let entry = current.as_ref()?;
-        let now = now();
-        if now >= entry.refresh_at {
-            return self.cached_past_refresh(entry, now);
+        if Tick::now() >= entry.fresh_until {
+            return self.cached_past_refresh(entry);
         }
         Some(entry.token.clone())
     }
 
     #[cold]
-    fn cached_past_refresh(self: &Arc<Self>, entry: &Entry, now: Instant) -> Option<AccessToken> {
+    fn cached_past_refresh(self: &Arc<Self>, entry: &Entry) -> Option<AccessToken> {
+        let now = now();
         if !entry.is_usable(now) {
             return None;
         }
-        self.renew_in_background(now);
+        // The clock of the fresh path may have been early.
+        if now >= entry.refresh_at {
+            self.renew_in_background(now);
+        }
         Some(entry.token.clone())
+    }
+
+    /// The token, how many renewals there were before it, and until when it is fresh.
+    pub(super) fn fresh(&self) -> Option<(AccessToken, u32, Tick)> {
+        // Before the token: if another comes meanwhile, the number is an old one, and nobody goes by it.
+        let renewals = self.renewals.load(Acquire);
+        let current = self.current.load();
+        current.as_ref().map(|entry| (entry.token.clone(), renewals, entry.fresh_until))
+    }
+
+    /// Whether no other token has come since there were so many renewals.
+    #[inline]
+    pub(super) fn is_still(&self, renewals: u32) -> bool {
+        self.renewals.load(Relaxed) == renewals
     }
 
     pub(super) fn lasts(&self, token: &AccessToken, wanted: Duration) -> bool {
@@ -78,8 +102,13 @@ impl AnyCache {
         self.current.load().as_ref().map(|entry| entry.token.clone())
     }
 
+    #[inline]
+    pub(super) fn awaits_acceptance(&self) -> bool {
+        self.engaged.load(Relaxed)
+    }
+
     pub(super) fn accepted(&self, origin: &str, token: &AccessToken) {
-        if self.engaged.load(Relaxed) && self.current.load().as_ref().is_some_and(|entry| entry.token == *token) {
+        if self.awaits_acceptance() && self.current.load().as_ref().is_some_and(|entry| entry.token == *token) {
             self.lock().guard.accepted(origin, token, now());
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use crate::{
     NotRetried,
-    message::ProtectedRequest,
+    message::{ProtectedRequest, sealed},
     policy::{Protection, Sent, Tried},
     timer::{sleep, within},
 };
@@ -31,19 +31,53 @@ pub(super) struct Unsent<S, R> {
     pub(super) tried: Tried,
 }
 
-/// What a request that is under way leaves behind.
-pub(super) struct Attempt<S, R: ProtectedRequest> {
+/// What the first attempt of a request that had its token at once leaves behind.
+pub(super) struct Parting<S, R: ProtectedRequest> {
+    pub(super) protection: Protection,
+    /// None: it is the one that came with the lease.
+    pub(super) token: Option<AccessToken>,
+    pub(super) again: Option<Box<Again<S, R>>>,
+}
+
+/// What it takes to send a request again, all in one place.
+pub(crate) struct Again<S, R: ProtectedRequest> {
     pub(super) inner: S,
-    pub(super) kept: Option<R::Kept>,
+    kept: R::Kept,
+    head: R::KeptHead,
+}
+
+impl<S, R: ProtectedRequest> Again<S, R> {
+    /// The head is copied into the box.
+    #[inline]
+    pub(crate) fn new(request: &R, kept: R::Kept, inner: S) -> Box<Self> {
+        let mut again = Box::new(Self { inner, kept, head: R::KeptHead::default() });
+        request.keep_head(&mut again.head);
+        again
+    }
+
+    /// Where it goes.
+    pub(super) fn target(&self) -> impl sealed::Target {
+        R::target(&self.kept, &self.head)
+    }
+}
+
+impl<S, R: ProtectedRequest> Parting<S, R> {
+    pub(super) fn token(&self) -> Option<&AccessToken> {
+        self.token.as_ref().or_else(|| self.protection.lent_token())
+    }
+}
+
+/// What an attempt that is under way leaves behind.
+pub(super) struct Attempt<S, R: ProtectedRequest> {
+    pub(super) again: Option<Box<Again<S, R>>>,
     pub(super) protection: Protection,
     pub(super) sent: Sent,
     pub(super) tried: Tried,
 }
 
-/// What it takes to send a request again.
+/// What it takes to send a request again, and what has been tried.
 pub(super) struct Kept<S, R: ProtectedRequest> {
-    pub(super) inner: S,
-    pub(super) kept: R::Kept,
+    pub(super) again: Box<Again<S, R>>,
     pub(super) tried: Tried,
 }
 
@@ -57,14 +91,15 @@ pub(super) struct Retry<S, R: ProtectedRequest> {
 impl<S, R: ProtectedRequest> Retry<S, R> {
     /// The request as it was, but for its token.
     pub(super) fn restore(self, is_ready: bool) -> Result<Unsent<S, R>, NotRetried> {
-        let Self { kept: Kept { inner, kept, tried }, protection, sent } = self;
+        let Self { kept: Kept { again, tried }, protection, sent } = self;
         if protection.deadline().has_passed() {
             return Err(NotRetried::DeadlineExceeded);
         }
         if !is_ready {
             return Err(NotRetried::NotReady);
         }
-        let request = R::restore(kept).map_err(NotRetried::Body)?;
+        let Again { inner, kept, head } = *again;
+        let request = R::restore(kept, &head).map_err(NotRetried::Body)?;
         Ok(Unsent { inner, request, protection, sent, tried })
     }
 }

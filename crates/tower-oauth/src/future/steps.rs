@@ -7,8 +7,8 @@ use oauth_tokens::AccessToken;
 use tower_service::Service;
 
 use super::{
-    State,
-    attempt::{Attempt, CloneOf, Kept, Retry, Signing, Unsent, Wanted, wait},
+    attempt::{Again, Attempt, CloneOf, Kept, Retry, Signing, Unsent, Wanted, wait},
+    journey::Journey,
 };
 use crate::{
     Error,
@@ -23,7 +23,7 @@ use crate::{
 /// How long the inner service may take to become ready for the retry; then the caller gets the first response.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-impl<S, R> State<S, R>
+impl<S, R> Journey<S, R>
 where
     S: Service<R>,
     S::Response: ProtectedResponse,
@@ -33,8 +33,6 @@ where
         Self::Refused { error: Some(error) }
     }
 
-    // The fresh path goes through here, and moving a state about costs more than all else that is done.
-    #[inline(always)]
     pub(super) fn first(
         inner: S,
         request: R,
@@ -63,9 +61,8 @@ where
     }
 
     /// Sends a request, keeping what it takes to send it again.
-    #[inline(always)]
     fn send(
-        mut inner: S,
+        inner: S,
         mut request: R,
         protection: Protection,
         sent: Sent,
@@ -73,14 +70,22 @@ where
         proof: Option<HeaderValue>,
     ) -> Self {
         let kept = if protection.may_follow(tried, &sent.token) { request.keep() } else { None };
+        // Before the proof, which is for this attempt alone.
+        let sender = match kept {
+            Some(kept) => Ok(Again::new(&request, kept, inner)),
+            None => Err(inner),
+        };
         let span = tried.anything().then(|| Box::new(retry_span(tried, request.method())));
         if let Err(error) = authorize(request.headers_mut(), &sent.token, proof) {
             return Self::refused(error);
         }
         let entered = span.as_ref().map(|span| span.enter());
-        let future = inner.call(request);
+        let (future, again) = match sender {
+            Ok(mut again) => (again.inner.call(request), Some(again)),
+            Err(mut inner) => (inner.call(request), None),
+        };
         drop(entered);
-        Self::Sent { future, attempt: Some(Attempt { inner, kept, protection, sent, tried }), span }
+        Self::Sent { future, attempt: Some(Attempt { again, protection, sent, tried }), span }
     }
 
     pub(super) fn send_in_time(mut unsent: Unsent<S, R>, proof: Option<HeaderValue>) -> Self {
@@ -101,7 +106,7 @@ where
         nonce: Option<&str>,
         response: S::Response,
     ) -> Self {
-        let (sent, proof) = protection.prove(&kept.kept, token, nonce);
+        let (sent, proof) = protection.prove(&kept.again.target(), token, nonce);
         let left = protection.deadline().left();
         let retry = Retry { kept, protection, sent };
         match proof {
@@ -125,15 +130,15 @@ where
 
     /// Another attempt, unless there is nothing to send again.
     pub(super) fn follow(attempt: Attempt<S, R>, verdict: Verdict, response: S::Response) -> Result<Self, S::Response> {
-        let Attempt { inner, kept, protection, sent, mut tried } = attempt;
-        let Some(kept) = kept else {
+        let Attempt { again, protection, sent, mut tried } = attempt;
+        let Some(again) = again else {
             if let Verdict::Renew(rejection) = &verdict {
                 protection.renew_in_background(rejection);
             }
             return Err(not_retried(response, protection.why_not_kept()));
         };
         tried.note(&verdict);
-        let kept = Kept { inner, kept, tried };
+        let kept = Kept { again, tried };
         Ok(match verdict {
             Verdict::Renew(rejection) => Self::renew(protection, Wanted::Instead(rejection), kept, response),
             Verdict::StepUp(tokens) => {

@@ -1,11 +1,11 @@
 //! A request to a protected origin: its tokens, and the proofs that go with them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use oauth_tokens::{AccessToken, Proof, Rejection, TokenCache};
 
-use super::{Policy, Route, Verdict};
+use super::{AtHand, Lease, Policy, Route, Verdict};
 use crate::{
     Error, ErrorKind, NotReplayable, NotRetried, Origin,
     deadline::Deadline,
@@ -17,13 +17,8 @@ const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// A request to a protected origin: which origin, which tokens.
 pub(crate) struct Protection {
-    pub(super) policy: Arc<Policy>,
-    pub(super) route: usize,
-    pub(super) tokens: TokenCache,
-    /// How long the token is to live at least.
-    pub(super) valid_for: Option<Duration>,
+    pub(super) lease: Lease,
     pub(super) deadline: Deadline,
-    pub(super) is_grpc: bool,
 }
 
 /// What has been tried for a request; each is tried once.
@@ -59,26 +54,53 @@ impl Tried {
     }
 }
 
-/// A token and a request's target, as proofs of possession and nonces need them. Empty for a bearer token.
+/// The token of an attempt.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) token: AccessToken,
+    pub(crate) proven: Option<Proven>,
+}
+
+/// What the proof of possession of an attempt was made for.
+#[derive(Debug)]
+pub(crate) struct Proven {
     url: String,
     /// That the proof held.
     nonce: Option<String>,
 }
 
 impl Protection {
+    /// The token is [at hand](AtHand::token).
+    pub(crate) fn lent(at_hand: Arc<AtHand>, deadline: Deadline) -> Self {
+        Self { lease: Lease::Lent(at_hand), deadline }
+    }
+
+    /// The token that came with the lease, if one did.
+    pub(crate) fn lent_token(&self) -> Option<&AccessToken> {
+        match &self.lease {
+            Lease::Lent(at_hand) => Some(at_hand.token()),
+            Lease::Own { .. } => None,
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        self.lease.policy()
+    }
+
+    pub(super) fn tokens(&self) -> &TokenCache {
+        self.lease.tokens()
+    }
+
     /// The token in memory, if it will do for the request.
     pub(crate) fn cached(&self) -> Option<AccessToken> {
-        if self.valid_for.is_none() { self.tokens.cached() } else { None }
+        if self.lease.valid_for().is_none() { self.tokens().cached() } else { None }
     }
 
     /// A token that will do for the request.
     pub(crate) async fn token(&self) -> Result<AccessToken, oauth_tokens::Error> {
-        match self.valid_for {
-            None => self.tokens.token().await,
-            Some(min) => self.tokens.token_valid_for(min).await,
+        match self.lease.valid_for() {
+            None => self.tokens().token().await,
+            Some(min) => self.tokens().token_valid_for(min).await,
         }
     }
 
@@ -87,7 +109,7 @@ impl Protection {
     }
 
     pub(super) fn route(&self) -> &Route {
-        &self.policy.routes[self.route]
+        &self.policy().routes[self.lease.route()]
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
@@ -95,7 +117,7 @@ impl Protection {
     }
 
     pub(crate) fn may_retry(&self) -> bool {
-        !self.policy.never_retry
+        !self.policy().never_retry
     }
 
     /// Why there is nothing to send again.
@@ -105,8 +127,8 @@ impl Protection {
 
     /// Whether a request is worth keeping: something may follow.
     pub(crate) fn may_follow(&self, tried: Tried, token: &AccessToken) -> bool {
-        let step_up = self.policy.step_up.is_some() && !tried.step_up;
-        !self.policy.never_retry && (!tried.renewal || step_up || !tried.nonce && token.is_bound())
+        let step_up = self.policy().step_up.is_some() && !tried.step_up;
+        !self.policy().never_retry && (!tried.renewal || step_up || !tried.nonce && token.is_bound())
     }
 
     /// What is sent, and the proof that goes with it if the token is bound to a key.
@@ -117,9 +139,9 @@ impl Protection {
         nonce: Option<&str>,
     ) -> (Sent, Option<Proof>) {
         if !token.is_bound() {
-            return (Sent { token, url: String::new(), nonce: None }, None);
+            return (Sent { token, proven: None }, None);
         }
-        let url = match (target.located(), &self.policy.for_connection) {
+        let url = match (target.located(), &self.policy().for_connection) {
             (Located::Here(destination), _) => destination.url(),
             (_, Some(origin)) => origin.destination(target.path()).url(),
             // Such a request was not admitted.
@@ -127,13 +149,13 @@ impl Protection {
         };
         let proof = token.proof(target.method(), &url, nonce);
         let nonce = proof.as_ref().and_then(Proof::nonce).map(str::to_owned);
-        (Sent { token, url, nonce }, proof)
+        (Sent { token, proven: Some(Proven { url, nonce }) }, proof)
     }
 
     /// Another token than the one that was rejected.
     pub(crate) async fn renew(&self, rejection: &Rejection) -> Result<AccessToken, oauth_tokens::Error> {
-        let renewed = self.tokens.renew_after(rejection).await?;
-        if self.valid_for.is_none() {
+        let renewed = self.tokens().renew_after(rejection).await?;
+        if self.lease.valid_for().is_none() {
             return Ok(renewed);
         }
         // Somebody else may have renewed it long ago.
@@ -148,11 +170,12 @@ impl Protection {
 
     /// The same request, with tokens of these from now on.
     pub(crate) fn with_tokens(self, tokens: TokenCache) -> Self {
-        Self { tokens, ..self }
+        let lease = Lease::own(Arc::clone(self.policy()), tokens, self.lease.route(), self.lease.valid_for());
+        Self { lease, ..self }
     }
 
     pub(crate) fn renew_in_background(&self, rejection: &Rejection) {
-        self.tokens.renew_in_background_after(rejection);
+        self.tokens().renew_in_background_after(rejection);
     }
 
     /// A redirect that was followed below the layer led out of the origin or its prefix (R13).
@@ -165,29 +188,43 @@ impl Protection {
     }
 
     fn is_of_route(&self, destination: &Destination<'_>) -> bool {
-        self.policy.route(destination) == Some(self.route)
+        self.policy().route(destination) == Some(self.lease.route())
     }
 }
 
-impl Sent {
+impl Proven {
     /// The nonce that the response brings (RFC 9449, section 9), if it is not the one that was sent.
-    pub(super) fn learn_nonce<R: sealed::Response>(&self, response: &R, protection: &Protection) -> Option<String> {
-        if !self.token.is_bound() || protection.is_from_elsewhere(response) {
+    pub(super) fn learn_nonce<R: sealed::Response>(
+        &self,
+        token: &AccessToken,
+        response: &R,
+        protection: &Protection,
+    ) -> Option<String> {
+        if protection.is_from_elsewhere(response) {
             return None;
         }
-        let nonce = self.token.learn_nonce(&self.url, response.headers());
+        let nonce = token.learn_nonce(&self.url, response.headers());
         nonce.filter(|nonce| self.nonce.as_ref() != Some(nonce))
     }
+}
+
+/// Puts a token on a request that was admitted, and so has none. That is one search less than to replace one.
+#[inline]
+pub(crate) fn authorize_first(headers: &mut HeaderMap, token: &AccessToken) -> Result<(), Error> {
+    headers.try_append(AUTHORIZATION, token.authorization().clone()).map(drop).map_err(|_| too_many())
 }
 
 /// Puts a token on a request, and its proof if it needs one; their values are made, checked and marked sensitive already.
 pub(crate) fn authorize(headers: &mut HeaderMap, token: &AccessToken, proof: Option<HeaderValue>) -> Result<(), Error> {
     let proven = proof.map_or(Ok(()), |proof| headers.try_insert(DPOP, proof).map(drop));
-    match proven.and_then(|()| headers.try_insert(AUTHORIZATION, token.authorization().clone())) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            let message = "a request was not sent: it has more headers than a header map can hold one more of";
-            Err(Error::new(ErrorKind::TooManyHeaders, message))
-        }
-    }
+    proven
+        .and_then(|()| headers.try_insert(AUTHORIZATION, token.authorization().clone()))
+        .map(drop)
+        .map_err(|_| too_many())
+}
+
+#[cold]
+fn too_many() -> Error {
+    let message = "a request was not sent: it has more headers than a header map can hold one more of";
+    Error::new(ErrorKind::TooManyHeaders, message)
 }

@@ -44,32 +44,63 @@ impl Verdict {
     }
 }
 
+/// Whether a response is a 401, or gRPC's.
+#[inline]
+fn is_rejected<Q: sealed::Request, R: sealed::Response>(response: &R) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED || Q::GRPC && grpc::is_unauthenticated(response.headers())
+}
+
+/// Whether a response is a 403, or gRPC's.
+#[inline]
+fn is_forbidden<Q: sealed::Request, R: sealed::Response>(response: &R) -> bool {
+    response.status() == StatusCode::FORBIDDEN || Q::GRPC && grpc::is_permission_denied(response.headers())
+}
+
 impl Protection {
+    /// Whether a response is the caller's, as nearly all are: it neither rejects the token nor asks for a stronger one.
+    #[inline]
+    pub(crate) fn is_answer<Q: sealed::Request, R: sealed::Response>(&self, response: &R, token: &AccessToken) -> bool {
+        if is_rejected::<Q, R>(response) || is_forbidden::<Q, R>(response) {
+            return false;
+        }
+        let status = response.status();
+        let has_failed = Q::GRPC && grpc::has_failed(response.headers());
+        if (status.is_success() || status.is_redirection()) && !has_failed && self.tokens().awaits_acceptance() {
+            self.note_acceptance(response, token);
+        }
+        true
+    }
+
     /// What a response means, after what has been tried already.
-    pub(crate) fn judge<R: sealed::Response>(&self, response: &R, sent: &Sent, tried: Tried) -> Verdict {
-        let token = &sent.token;
-        let is_rejected = response.status() == StatusCode::UNAUTHORIZED
-            || self.is_grpc && grpc::is_unauthenticated(response.headers());
+    pub(crate) fn judge<Q: sealed::Request, R: sealed::Response>(
+        &self,
+        response: &R,
+        sent: &Sent,
+        tried: Tried,
+    ) -> Verdict {
+        let Sent { token, proven } = sent;
         // Whatever the response means: the next proof needs it (RFC 9449, section 8.2).
-        let asked_nonce = sent.learn_nonce(response, self);
-        if let Some(tokens) = self.stronger_tokens(response, is_rejected, tried) {
+        let asked_nonce = proven.as_ref().and_then(|proven| proven.learn_nonce(token, response, self));
+        if self.is_answer::<Q, R>(response, token) {
+            return Verdict::Return;
+        }
+        if let Some(tokens) = self.stronger_tokens(response, tried) {
             return Verdict::StepUp(tokens);
         }
-        if !is_rejected {
-            self.note_acceptance(response, token);
+        if !is_rejected::<Q, R>(response) {
             return self.unmet_demand(response).map_or(Verdict::Return, Verdict::Leave);
         }
         if self.is_from_elsewhere(response) {
             return Verdict::Leave(NotRetried::Elsewhere);
         }
-        match advice(response.headers(), self.policy.renew_on_other_schemes) {
+        match advice(response.headers(), self.policy().renew_on_other_schemes) {
             Advice::ProveAgain => match asked_nonce.filter(|_| !tried.nonce) {
                 Some(nonce) => Verdict::ProveAgain(nonce),
                 None => Verdict::Leave(NotRetried::UnknownError),
             },
             Advice::Renew if tried.renewal => Verdict::Refused,
             Advice::Renew => Verdict::Renew(self.rejection(response, token)),
-            Advice::Leave(Reason::InsufficientClaims) if !tried.renewal && self.tokens.accepts_claims() => {
+            Advice::Leave(Reason::InsufficientClaims) if !tried.renewal && self.tokens().accepts_claims() => {
                 let rejection = self.rejection(response, token);
                 match rejection.claims {
                     Some(_) => Verdict::Renew(rejection),
@@ -85,7 +116,7 @@ impl Protection {
         let mut rejection = Rejection::new(self.origin().as_str(), token.clone());
         let challenges = challenge::parse(response.headers());
         let ours = || challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
-        if self.tokens.accepts_claims()
+        if self.tokens().accepts_claims()
             && let Some(claims) = ours().find_map(|challenge| challenge.param("claims"))
         {
             rejection.set_claims(claims);
@@ -96,18 +127,13 @@ impl Protection {
     }
 
     /// Tokens that meet what a response asks for, if it asks for any, and they may be had.
-    fn stronger_tokens<R: sealed::Response>(
-        &self,
-        response: &R,
-        is_rejected: bool,
-        tried: Tried,
-    ) -> Option<TokenCache> {
-        let step_up = self.policy.step_up.as_ref().filter(|_| !tried.step_up && self.may_retry())?;
+    fn stronger_tokens<R: sealed::Response>(&self, response: &R, tried: Tried) -> Option<TokenCache> {
+        let step_up = self.policy().step_up.as_ref().filter(|_| !tried.step_up && self.may_retry())?;
         // Tokens that are selected for each request are somebody's: one's stronger token is not another's.
         if !matches!(self.route().tokens, Tokens::Cache(_)) {
             return None;
         }
-        if !(is_rejected || self.is_forbidden(response)) || self.is_from_elsewhere(response) {
+        if self.is_from_elsewhere(response) {
             return None;
         }
         step_up.tokens(self.origin(), response.headers())
@@ -115,7 +141,7 @@ impl Protection {
 
     /// What a 403 asks for in vain, of a layer that might have met it.
     fn unmet_demand<R: sealed::Response>(&self, response: &R) -> Option<NotRetried> {
-        if self.policy.step_up.is_none() || !self.is_forbidden(response) || self.is_from_elsewhere(response) {
+        if self.policy().step_up.is_none() || self.is_from_elsewhere(response) {
             return None;
         }
         match advice(response.headers(), false) {
@@ -126,18 +152,11 @@ impl Protection {
         }
     }
 
-    fn is_forbidden<R: sealed::Response>(&self, response: &R) -> bool {
-        response.status() == StatusCode::FORBIDDEN || self.is_grpc && grpc::is_permission_denied(response.headers())
-    }
-
     /// A call that succeeds ends the waiting of the storm guard (F10). A gRPC call that fails in its trailers counts as one that
     /// succeeded: its headers are all that is looked at, and the budget (F11) holds for whoever plays with that.
     fn note_acceptance<R: sealed::Response>(&self, response: &R, token: &AccessToken) {
-        let status = response.status();
-        let is_success =
-            (status.is_success() || status.is_redirection()) && !(self.is_grpc && grpc::has_failed(response.headers()));
-        if is_success && !self.is_from_elsewhere(response) {
-            self.tokens.accepted(self.origin().as_str(), token);
+        if !self.is_from_elsewhere(response) {
+            self.tokens().accepted(self.origin().as_str(), token);
         }
     }
 }
