@@ -52,6 +52,11 @@ readme_command() {
   cargo run --locked --example quickstart
 }
 
+# Instructions, allocations and sizes, which do not depend on what else the machine does.
+gates_of_speed() {
+  tests/valgrind.sh && cargo run --locked --release -p bench -- gates
+}
+
 documentation() {
   RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 }
@@ -102,6 +107,7 @@ else
   step 'chaos' chaos
   step 'examples' examples
   step 'the command of the README' readme_command
+  step 'gates of speed' gates_of_speed
   step 'documentation' documentation
   step 'compile errors name the fix' tests/compile_errors.sh
   step 'each feature alone' each_feature_alone

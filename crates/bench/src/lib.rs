@@ -1,3 +1,4 @@
 //! Measures tower-oauth, and says how.
 
+#[cfg(feature = "fleet")]
 pub mod fleet;

@@ -1,11 +1,8 @@
 //! What a [`TokenPool`] costs: memory for each key, time for each look-up and each eviction.
-//!
-//! Bytes are those that were asked of the allocator, and not given back, while the pool was filled: the same keys with the
-//! same tokens in a `Vec` are taken off. Times are of one thread, over all keys in random order; each is the best of five
-//! rounds, beside a `RwLock<HashMap<key, token>>` in the same process.
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     hint::black_box,
     sync::RwLock,
     time::{Duration, Instant},
@@ -14,6 +11,8 @@ use std::{
 use allocation_counter::measure;
 use oauth_tokens::{AccessToken, Error, TokenPool, TokenSet, TokenSource};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::{BoxError, report::Section};
 
 /// The most bytes that a key may cost beyond key and token.
 const MOST_BYTES_A_KEY: f64 = 160.0;
@@ -100,30 +99,31 @@ fn shuffled(keys: usize) -> Vec<String> {
     numbers.into_iter().map(tenant).collect()
 }
 
-/// Measures, and prints a table.
+/// Measures: memory at several sizes, times at one.
 ///
 /// # Errors
 ///
 /// When there is no runtime to be had, or a key costs too much.
-pub(crate) fn measure_pool() -> Result<(), Error> {
-    println!("| keys | bytes for each, beyond key and token |\n|---|---|");
-    let mut most = 0.0_f64;
+pub(crate) fn section() -> Result<Section, BoxError> {
+    let mut text = format!(
+        "A `TokenPool` of {KEYS} keys, each with a token of its own. Bytes are those that were asked of the allocator and not given\n\
+         back, less those of the same keys and tokens in a `Vec`; at most {MOST_BYTES_A_KEY} at {KEYS} keys. Times are of one\n\
+         thread, over all keys in random order: the best of {ROUNDS} rounds.\n\n\
+         | keys | bytes for each, beyond key and token |\n|---|---|\n"
+    );
     // The last is where tables of a power of two have just doubled.
     for keys in [1_000, 10_000, KEYS, 120_000] {
         let bytes = overhead(keys)?;
-        println!("| {keys} | {bytes:.0} |");
-        if keys == KEYS {
-            most = bytes;
+        let _ = writeln!(text, "| {keys} | {bytes:.0} |");
+        if keys == KEYS && bytes > MOST_BYTES_A_KEY {
+            return Err(format!("a key costs {bytes:.0} bytes, more than {MOST_BYTES_A_KEY}").into());
         }
     }
-    print_times()?;
-    if most > MOST_BYTES_A_KEY {
-        return Err(Error::source_failed(format!("a key costs {most:.0} bytes, more than {MOST_BYTES_A_KEY}")));
-    }
-    Ok(())
+    times(&mut text)?;
+    Ok(Section { title: "A pool of tokens".to_owned(), text, charts: Vec::new() })
 }
 
-fn print_times() -> Result<(), Error> {
+fn times(text: &mut String) -> Result<(), BoxError> {
     let runtime = runtime()?;
     let tenants = shuffled(KEYS);
     let pool = filled_pool(&runtime, KEYS)?;
@@ -156,17 +156,18 @@ fn print_times() -> Result<(), Error> {
     };
     let with_eviction = first_time(&pool);
     let with_room = first_time(&TokenPool::new(|tenant: &String| Ok(FromMemory(tenant.clone()))).capacity(usize::MAX));
-    println!("\n| at {KEYS} keys | ns | to the map's |\n|---|---|---|");
+    let _ = writeln!(text, "\n| at {KEYS} keys | ns | to the map's |\n|---|---|---|");
     for (what, time) in [
-        ("token of a key, RwLock<HashMap>", of_map),
-        ("token of a key, TokenPool", of_pool),
+        ("token of a key, `RwLock<HashMap>`", of_map),
+        ("token of a key, `TokenPool`", of_pool),
         ("token of a cache that is held", of_cache),
         ("new key, with room", with_room),
         ("new key, another evicted", with_eviction),
     ] {
-        println!("| {what} | {} | {:.2} |", time.as_nanos(), time.as_secs_f64() / of_map.as_secs_f64());
+        let _ = writeln!(text, "| {what} | {} | {:.2} |", time.as_nanos(), time.as_secs_f64() / of_map.as_secs_f64());
     }
-    println!("\n{} evicted, {} refused", pool.status().evicted, pool.status().refused);
+    let status = pool.status();
+    let _ = writeln!(text, "\n{} were evicted, {} refused.", status.evicted, status.refused);
     Ok(())
 }
 
