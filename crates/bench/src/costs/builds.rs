@@ -32,7 +32,11 @@ const DEPENDENCIES: &[Dependency] = &[
     Dependency { name: "cf-gears-toolkit-auth", value: r#"{ version = "0.8" }"# },
     Dependency { name: "aliri_tokens", value: r#"{ version = "0.3" }"# },
     Dependency { name: "google-cloud-auth", value: r#"{ version = "1" }"# },
-    Dependency { name: "kube-client", value: r#"{ version = "5" }"# },
+    // Its types are for one version of Kubernetes, which somebody has to choose.
+    Dependency {
+        name: "kube-client",
+        value: "{ version = \"5\" }\nk8s-openapi = { version = \"0.29\", features = [\"earliest\"] }",
+    },
     Dependency { name: "azure_identity", value: r#"{ version = "1" }"# },
     Dependency {
         name: "aws-smithy-runtime",
