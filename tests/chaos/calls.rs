@@ -15,11 +15,12 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use oauth_test_server::TestServer;
 use oauth_tokens::BoxError;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tower_oauth::{Error, ErrorKind};
 
 use super::{
     lanes::{Answer, Lane},
+    scout::Scout,
     tally::Tally,
     weather::{Reading, Weather},
 };
@@ -36,6 +37,7 @@ const NO_ROOM: &str = "no room in the pool";
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) lanes: Vec<Lane>,
+    pub(crate) scouts: Vec<Scout>,
     /// An API that none of the tokens is for.
     pub(crate) stranger: TestServer,
     pub(crate) weather: Weather,
@@ -172,19 +174,17 @@ fn request(lane: &Lane, rng: &mut Rng) -> (Request<Full<Bytes>>, Option<Bytes>) 
     (request.expect("a request"), Some(body))
 }
 
-/// Calls until it is answered as it should be and nothing is remembered of what failed, and says how long that took. None: it
-/// never was.
-pub(crate) async fn recovers(lane: &Lane, within: Duration) -> Option<Duration> {
-    let began = Instant::now();
-    while began.elapsed() < within {
+/// Calls until it is answered as it should be and nothing is remembered of what failed, no longer than to that moment.
+pub(crate) async fn recovers(lane: &Lane, by: Instant) -> bool {
+    while Instant::now() < by {
         let request = Request::get(lane.api.api_url("/who")).body(Full::default()).expect("a request");
-        if let Ok(Ok(answer)) = timeout(within, lane.send(request)).await
+        if let Ok(Ok(answer)) = timeout_at(by.into(), lane.send(request)).await
             && answer.status == StatusCode::OK
             && !lane.is_failing()
         {
-            return Some(began.elapsed());
+            return true;
         }
         sleep(Duration::from_millis(50)).await;
     }
-    None
+    false
 }

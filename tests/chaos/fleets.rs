@@ -11,6 +11,7 @@ use tower_oauth::OAuthLayer;
 
 use super::{
     lanes::{ApiClient, Lane, answer, authorization_server, request_of, single},
+    scout::Scout,
     way_out::WayOut,
 };
 
@@ -37,20 +38,23 @@ pub(crate) fn fleet_lanes(
     redis: Option<&RedisServer>,
     folder: &TempFolder,
     client: &ApiClient,
-) -> Vec<Lane> {
-    let process = |_| {
+) -> (Vec<Lane>, Vec<Scout>) {
+    let mut scouts = Vec::new();
+    let process = |number| {
         let store = match redis {
             Some(redis) => SharedStore::new(RedisStore::new(&redis.url(), keys()).expect("a store")),
             None => SharedStore::new(FileStore::new(folder.path("fleets")).encrypted(keys())),
         };
         let authorization = authorization_server(server, way_out);
+        scouts.push(Scout::of(&authorization, number));
         let lane = move |identity: String| {
             let request = request_of(&authorization, &identity);
             single(&identity, server, request.stored(store.clone()).cached().expect("a cache"), client)
         };
         (0..FLEETS).map(fleet).map(lane)
     };
-    (0..PROCESSES).flat_map(process).collect()
+    let lanes = (0..PROCESSES).flat_map(process).collect();
+    (lanes, scouts)
 }
 
 /// Users who have signed in, known by their scope.
@@ -58,10 +62,11 @@ pub(crate) async fn user_lanes(
     (server, way_out): (&TestServer, &WayOut),
     folder: &TempFolder,
     client: &ApiClient,
-) -> Vec<Lane> {
-    let mut lanes = Vec::new();
+) -> (Vec<Lane>, Vec<Scout>) {
+    let (mut lanes, mut scouts) = (Vec::new(), Vec::new());
     for process in 0..PROCESSES {
         let authorization = authorization_server(server, way_out);
+        scouts.push(Scout::of(&authorization, process));
         let app = authorization.client(APP, ClientAuth::secret_post("secret")).expect("a client");
         let users = UserTokens::new(app).store(FileStore::new(folder.path("users")).encrypted(keys()));
         let layer = OAuthLayer::keyed(server.api_origin(), &users).expect("a layer");
@@ -76,7 +81,7 @@ pub(crate) async fn user_lanes(
             lanes.push(Lane::of(user, server, send, Some(cache)).told_by("scope"));
         }
     }
-    lanes
+    (lanes, scouts)
 }
 
 /// What a sign-in brings; the access token has had its use.

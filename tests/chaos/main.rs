@@ -23,6 +23,7 @@ mod calls;
 mod fleets;
 mod footprint;
 mod lanes;
+mod scout;
 mod storm;
 mod tally;
 mod way_out;
