@@ -8,12 +8,14 @@ use crate::body::ResponseBody;
 use crate::client_auth::authenticate;
 use crate::form::Form;
 use crate::incoming::Incoming;
+use crate::logout::END_SESSION;
 use crate::metadata::metadata;
 use crate::pushed::{self, PUSHED_AUTHORIZATION};
 use crate::record::Endpoint;
 use crate::respond::{self, Answer, OAuthError, header_value};
 use crate::state::Shared;
-use crate::{device, grants};
+use crate::userinfo::{self, USERINFO};
+use crate::{authorize, device, grants, logout};
 
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
@@ -33,6 +35,11 @@ pub(crate) fn endpoint(shared: &Shared, path: &str) -> Endpoint {
         Some(device::AUTHORIZATION) => Endpoint::DeviceAuthorization,
         Some(device::VERIFICATION) => Endpoint::DeviceVerification,
         Some(PUSHED_AUTHORIZATION) => Endpoint::PushedAuthorization,
+        Some(authorize::AUTHORIZATION) => Endpoint::Authorization,
+        Some(authorize::SIGN_IN) => Endpoint::SignIn,
+        Some(authorize::CONSENT) => Endpoint::Consent,
+        Some(USERINFO) => Endpoint::Userinfo,
+        Some(END_SESSION) => Endpoint::EndSession,
         Some(OPENID) => Endpoint::Discovery,
         Some(TOKEN) => Endpoint::Token,
         Some(INTROSPECT) => Endpoint::Introspection,
@@ -51,13 +58,31 @@ pub(crate) fn answer(incoming: &Incoming<'_>, endpoint: Endpoint, body: &[u8]) -
         let form = read_form(&parts.headers, body);
         form.and_then(|form| then(incoming, &form)).unwrap_or_else(OAuthError::into_response)
     };
+    // A form of a page: what is wrong with it, a person reads.
+    let page_form = |then: &dyn Fn(&Incoming<'_>, &Form) -> Response<ResponseBody>| {
+        if parts.method != Method::POST {
+            return not_allowed("POST");
+        }
+        let form = read_form(&parts.headers, body);
+        form.map_or_else(|_| authorize::error_page("The form cannot be read."), |form| then(incoming, &form))
+    };
     match endpoint {
         Endpoint::Token => form(&grants::answer),
         Endpoint::Introspection => form(&introspect),
         Endpoint::Revocation => form(&revoke),
         Endpoint::DeviceAuthorization => form(&device::authorize),
-        Endpoint::DeviceVerification => device::verify(shared, &parts.method, body),
+        Endpoint::DeviceVerification => device::verify(incoming, body),
         Endpoint::PushedAuthorization => form(&pushed::push),
+        Endpoint::Authorization | Endpoint::Userinfo | Endpoint::EndSession
+            if ![Method::GET, Method::POST].contains(&parts.method) =>
+        {
+            not_allowed("GET, POST")
+        }
+        Endpoint::Authorization => authorize::authorize(incoming, body),
+        Endpoint::SignIn => page_form(&authorize::sign_in),
+        Endpoint::Consent => page_form(&authorize::consent),
+        Endpoint::Userinfo => userinfo::answer(incoming),
+        Endpoint::EndSession => logout::end_session(incoming, body),
         Endpoint::Discovery | Endpoint::Jwks if parts.method != Method::GET => not_allowed("GET"),
         Endpoint::Discovery => discover(shared, parts.uri.path()),
         Endpoint::Jwks => jwks(shared),
@@ -66,7 +91,7 @@ pub(crate) fn answer(incoming: &Incoming<'_>, endpoint: Endpoint, body: &[u8]) -
 }
 
 fn jwks(shared: &Shared) -> Response<ResponseBody> {
-    let mut response = respond::json(StatusCode::OK, &shared.lock().keys.jwks());
+    let mut response = respond::json(StatusCode::OK, &shared.lock().jwks());
     if let Some(max_age) = shared.settings.jwks_max_age {
         let value = format!("public, max-age={}", max_age.as_secs());
         response.headers_mut().insert(CACHE_CONTROL, header_value(&value));

@@ -10,6 +10,7 @@ use crate::server::TestServer;
 use crate::state::Shared;
 use crate::tls::Authority;
 use crate::token::TokenFormat;
+use crate::user::User;
 
 /// Configures a [`TestServer`].
 ///
@@ -49,6 +50,17 @@ pub(crate) struct Settings {
     pub(crate) dpop: Dpop,
     pub(crate) token_nonces: NoncePolicy,
     pub(crate) api_nonces: NoncePolicy,
+    /// Whether it can post to others.
+    pub(crate) over_sockets: bool,
+    pub(crate) users: Vec<User>,
+    /// Refresh tokens only for the scope `offline_access`.
+    pub(crate) offline_access: bool,
+    pub(crate) refresh_id_tokens: bool,
+    pub(crate) id_token_lifetime: Duration,
+    pub(crate) claims_in_id_token: bool,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) response_iss: bool,
+    pub(crate) require_pushed_requests: bool,
 }
 
 /// Whether access tokens can be bound to a key (RFC 9449).
@@ -88,6 +100,15 @@ impl Builder {
                 dpop: Dpop::Off,
                 token_nonces: NoncePolicy::None,
                 api_nonces: NoncePolicy::None,
+                over_sockets: false,
+                users: Vec::new(),
+                offline_access: false,
+                refresh_id_tokens: true,
+                id_token_lifetime: Duration::from_secs(3600),
+                claims_in_id_token: false,
+                session_lifetime: Duration::from_secs(8 * 3600),
+                response_iss: true,
+                require_pushed_requests: false,
             },
         }
     }
@@ -239,6 +260,60 @@ impl Builder {
         self
     }
 
+    /// Registers a user. May be called several times; only registered users may then sign in. Without
+    /// any, everybody may, with any name and no password, and has a `name` and an `email`.
+    pub fn user(mut self, user: User) -> Self {
+        self.settings.users.push(user);
+        self
+    }
+
+    /// Gives refresh tokens out, and only where the scope `offline_access` was granted (OpenID Connect
+    /// Core section 11).
+    pub fn offline_access(mut self) -> Self {
+        self.settings.refresh_tokens = true;
+        self.settings.offline_access = true;
+        self
+    }
+
+    /// Whether a refresh brings a new ID token too, if `openid` was granted. Default: yes.
+    pub fn refresh_id_tokens(mut self, yes: bool) -> Self {
+        self.settings.refresh_id_tokens = yes;
+        self
+    }
+
+    /// How long ID tokens live, default an hour.
+    pub fn id_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.id_token_lifetime = lifetime;
+        self
+    }
+
+    /// Puts the user's claims into ID tokens too, by the scopes that were granted. Default: only the
+    /// userinfo endpoint tells them.
+    pub fn claims_in_id_tokens(mut self) -> Self {
+        self.settings.claims_in_id_token = true;
+        self
+    }
+
+    /// How long a user stays signed in at the server, default 8 hours.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.session_lifetime = lifetime;
+        self
+    }
+
+    /// Whether authorization responses name the issuer (RFC 9207) and the metadata promise it. Default:
+    /// yes. To promise without doing: [`TestServer::set_authorization_response`].
+    pub fn response_iss(mut self, yes: bool) -> Self {
+        self.settings.response_iss = yes;
+        self
+    }
+
+    /// Refuses authorization requests that were not pushed (RFC 9126 section 5), of all clients. For one
+    /// client: [`Client::require_pushed_requests`].
+    pub fn require_pushed_requests(mut self) -> Self {
+        self.settings.require_pushed_requests = true;
+        self
+    }
+
     /// The issuer identifier, default `https://id.test`. With [`start`](Self::start) only its path
     /// counts: scheme, host and port are those of the socket.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -291,6 +366,7 @@ impl Builder {
         self.settings.issuer = format!("{}{path}", listeners.authorization_origin());
         self.settings.api_origin = listeners.api_origin();
         self.settings.mtls_origin = listeners.mtls_origin();
+        self.settings.over_sockets = true;
         let shared = Arc::new(Shared::new(self.settings));
         if let Some(authority) = authority {
             // Nobody else has had the chance to make one.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::jws::{Algorithm, KeySet, TestKey};
 ///     .auth_methods([ClientAuthMethod::ClientSecretPost]);
 /// # let _ = client;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     pub(crate) id: String,
     pub(crate) secret: Option<String>,
@@ -34,6 +35,15 @@ pub struct Client {
     pub(crate) thumbprints: Vec<String>,
     pub(crate) certificate_bound_tokens: bool,
     pub(crate) require_dpop: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) redirect_uris: Vec<String>,
+    pub(crate) post_logout_redirect_uris: Vec<String>,
+    pub(crate) backchannel_logout_uri: Option<String>,
+    pub(crate) id_token_algorithm: Algorithm,
+    pub(crate) userinfo_algorithm: Option<Algorithm>,
+    pub(crate) ask_consent: bool,
+    pub(crate) require_pkce: bool,
+    pub(crate) require_pushed_requests: bool,
 }
 
 impl Client {
@@ -56,6 +66,15 @@ impl Client {
             thumbprints: Vec::new(),
             certificate_bound_tokens: false,
             require_dpop: false,
+            name: None,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            id_token_algorithm: Algorithm::Rs256,
+            userinfo_algorithm: None,
+            ask_consent: true,
+            require_pkce: false,
+            require_pushed_requests: false,
         }
     }
 
@@ -173,8 +192,88 @@ impl Client {
         self
     }
 
+    /// The name that people see on the pages, instead of the id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Registers a redirect URI, one of several perhaps. A request must name it exactly; only the port of
+    /// http to `127.0.0.1` or `[::1]` may differ (RFC 8252 section 7.3).
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.redirect_uris.push(uri.into());
+        self
+    }
+
+    /// Registers a URI to which a user may go after the session has ended (OpenID Connect RP-Initiated
+    /// Logout section 3), one of several perhaps.
+    pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.post_logout_redirect_uris.push(uri.into());
+        self
+    }
+
+    /// Where the client learns that a session has ended (OpenID Connect Back-Channel Logout section 2.2):
+    /// a server with sockets posts a logout token there, see
+    /// [`TestServer::backchannel_logouts`](crate::TestServer::backchannel_logouts).
+    pub fn backchannel_logout_uri(mut self, uri: impl Into<String>) -> Self {
+        self.backchannel_logout_uri = Some(uri.into());
+        self
+    }
+
+    /// How the client's ID tokens are signed (`id_token_signed_response_alg`). Default: RS256. With
+    /// [`Algorithm::Hs256`] the key is the client's secret.
+    pub fn id_token_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.id_token_algorithm = algorithm;
+        self
+    }
+
+    /// Answers the userinfo request with a JWT that is signed in this way (`userinfo_signed_response_alg`).
+    /// Default: plain JSON.
+    pub fn userinfo_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.userinfo_algorithm = Some(algorithm);
+        self
+    }
+
+    /// Takes the user's consent for granted, as for an application of the house; `prompt=consent` asks all
+    /// the same. Default: each user is asked once for each scope.
+    pub fn without_consent(mut self) -> Self {
+        self.ask_consent = false;
+        self
+    }
+
+    /// Refuses authorization requests without PKCE (RFC 7636), which public clients always need.
+    pub fn require_pkce(mut self) -> Self {
+        self.require_pkce = true;
+        self
+    }
+
+    /// Refuses authorization requests that were not pushed
+    /// (`require_pushed_authorization_requests`, RFC 9126 section 6).
+    pub fn require_pushed_requests(mut self) -> Self {
+        self.require_pushed_requests = true;
+        self
+    }
+
+    pub(crate) fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Whether it has nothing to authenticate with.
+    pub(crate) fn is_public(&self) -> bool {
+        self.auth_methods == [ClientAuthMethod::None]
+    }
+
     pub(crate) fn may_use(&self, grant_type: &str) -> bool {
         self.grant_types.as_ref().is_none_or(|allowed| allowed.contains(grant_type))
+    }
+}
+
+/// What a client authenticates with shows nowhere.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Client");
+        debug.field("id", &self.id).field("scopes", &self.scopes).field("auth_methods", &self.auth_methods);
+        debug.field("redirect_uris", &self.redirect_uris).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `application/x-www-form-urlencoded`, read strictly.
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// The parameters of a form, or `None` if it is none.
 pub(crate) fn pairs(form: &[u8]) -> Option<Vec<(String, String)>> {
@@ -27,6 +27,16 @@ pub(crate) fn decode(text: &[u8]) -> Option<String> {
     String::from_utf8(percent_decode(&spaced).collect()).ok()
 }
 
+/// All but the unreserved characters of RFC 3986 section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Writes a form, or a query.
+pub(crate) fn encode(pairs: &[(String, String)]) -> String {
+    let text = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
+    pairs.join("&")
+}
+
 /// The parameters of a request to an OAuth endpoint.
 #[derive(Debug)]
 pub(crate) struct Form(Vec<(String, String)>);
@@ -44,6 +54,11 @@ impl Form {
         }
         pairs.retain(|(_, value)| !value.is_empty());
         Ok(Self(pairs))
+    }
+
+    /// The parameters of a form that was read before.
+    pub(crate) fn again(pairs: &[(String, String)]) -> Self {
+        Self(pairs.to_vec())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

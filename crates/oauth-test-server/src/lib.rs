@@ -77,6 +77,55 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # People sign in
+//!
+//! In a real browser the server shows a sign-in page and asks for consent; in a test
+//! [`TestServer::authorize`] is the user. An application that runs this flow by itself hands it the URL,
+//! and gets the one that the browser would come back with.
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
+//! use oauth_test_server::{Client, DecodedJwt, TestServer, User};
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Client::new("app")
+//!     .secret("secret")
+//!     .scopes(["openid", "profile"])
+//!     .redirect_uri("https://app.test/callback");
+//! let alice = User::new("alice").password("correct horse").claim("name", "Alice Example");
+//! let server = TestServer::builder().client(app).user(alice).build();
+//!
+//! let url = format!(
+//!     "{}?response_type=code&client_id=app&redirect_uri=https://app.test/callback&scope=openid+profile&state=s1&nonce=n1",
+//!     server.authorization_endpoint()
+//! );
+//! let callback = server.authorize(&url, "alice").await?;
+//! let code = callback.strip_prefix("https://app.test/callback?code=").ok_or("no code")?;
+//! let (code, rest) = code.split_once('&').ok_or("only a code")?;
+//! assert_eq!(rest, "state=s1&iss=https%3A%2F%2Fid.test");
+//!
+//! let form = format!(
+//!     "grant_type=authorization_code&code={code}&redirect_uri=https://app.test/callback\
+//!      &client_id=app&client_secret=secret"
+//! );
+//! let request = Request::post(server.token_endpoint())
+//!     .header("content-type", "application/x-www-form-urlencoded")
+//!     .body(Full::<bytes::Bytes>::from(form))?;
+//! let answer = server.authorization_service().oneshot(request).await?;
+//! let body = answer.into_body().collect().await?.to_bytes();
+//! let tokens: serde_json::Value = serde_json::from_slice(&body)?;
+//! let id_token = DecodedJwt::decode(tokens["id_token"].as_str().ok_or("no ID token")?).ok_or("no JWT")?;
+//! assert_eq!((id_token.claims["sub"].as_str(), id_token.claims["nonce"].as_str()), (Some("alice"), Some("n1")));
+//! # Ok(()) }
+//! ```
+//!
+//! What a client must not take, the server does on demand: [`TestServer::tamper_id_tokens`],
+//! [`TestServer::set_authorization_response`], [`TestServer::set_authorization_error`],
+//! [`TestServer::tamper_logout_tokens`], [`TestServer::set_userinfo`].
+//!
 //! # What the authorization server does
 //!
 //! - Metadata at `{issuer}/.well-known/openid-configuration` and, by RFC 8414, at
@@ -84,16 +133,30 @@
 //! - Token endpoint `{issuer}/token`; scopes, `resource` (RFC 8707) and `audience`, several of each,
 //!   `authorization_details` (RFC 9396).
 //! - Introspection `{issuer}/introspect` (RFC 7662), revocation `{issuer}/revoke` (RFC 7009), and keys
-//!   `{issuer}/jwks` for JWT access tokens, which rotate when a test says so.
-//! - Pushed authorization requests `{issuer}/par` (RFC 9126): taken and kept, not carried out.
+//!   `{issuer}/jwks` for JWT access tokens and ID tokens, which rotate when a test says so.
+//! - Authorization endpoint `{issuer}/authorize`: the code flow with PKCE (S256, for public clients
+//!   always), `state`, `nonce`, `prompt`, `max_age`, `login_hint`, `acr_values`, `id_token_hint`, `resource`,
+//!   `dpop_jkt`, `response_mode` `query` and `form_post`; the answer names the issuer (RFC 9207). Redirect
+//!   URIs are exact, but for the port of a loopback address. Whatever `acr_values` asks for first, the user
+//!   has done by signing in.
+//! - Pushed authorization requests `{issuer}/par` (RFC 9126), each good once, for a minute, for its client.
+//! - Pages: `{issuer}/sign-in`, `{issuer}/consent`, both the targets of forms. A session lives in a cookie
+//!   until `{issuer}/end_session` (OpenID Connect RP-Initiated Logout) or [`TestServer::end_sessions`] ends
+//!   it; clients with a [back-channel logout URI](Client::backchannel_logout_uri) are told.
+//! - `{issuer}/userinfo`, for Bearer and DPoP, as JSON or as a signed JWT.
 //!
 //! | grant | what there is to know |
 //! |---|---|
+//! | `authorization_code` | a code is good once, for a minute; one that comes again revokes what it brought |
 //! | `client_credentials` | confidential clients only |
 //! | `refresh_token` | tokens rotate; an old one that comes again revokes its whole family |
 //! | token exchange (RFC 8693) | takes this server's access tokens and JWTs of a [`TrustedIssuer`]; no more scopes than the subject's token and the client have; an actor becomes the `act` claim |
 //! | JWT bearer (RFC 7523) | takes JWTs of a [`TrustedIssuer`] |
-//! | device code (RFC 8628) | begins at `{issuer}/device_authorization`; the user is [`TestServer::approve_device`] and [`TestServer::deny_device`], or a form at `{issuer}/device` |
+//! | device code (RFC 8628) | begins at `{issuer}/device_authorization`; the user is [`TestServer::approve_device`] and [`TestServer::deny_device`], or a page at `{issuer}/device` |
+//!
+//! With the scope `openid` an ID token comes along wherever a user has signed in: with a code, a device
+//! code, an assertion, and with each refresh ([`Builder::refresh_id_tokens`]). It is signed with RS256, or as
+//! [`Client::id_token_algorithm`] says.
 //!
 //! Clients authenticate at every endpoint in the ways that they are registered for, never in two at
 //! once:
@@ -173,16 +236,20 @@
 //!
 //! # What it does not do
 //!
-//! No sign-in pages and no authorization code. No SAML, no encrypted JWTs, no `x5c` or `jku` headers.
+//! No implicit and no hybrid flow, no request objects, no front-channel logout, no registration of users or
+//! clients over HTTP. No SAML, no encrypted JWTs, no `x5c` or `jku` headers. Nobody counts wrong passwords.
+//! Its RSA keys are those of the process: several servers share them, under different names.
 //! Certificates are looked up, not verified along a chain: those that the server has issued and those
 //! that a client is registered with are good, until a test says otherwise; they do not expire. The
 //! signatures of its own access tokens are not verified, as the server remembers each. Its tokens come
-//! from a fast generator that is not secret, and its log keeps every request with all secrets in it: for
-//! tests only.
+//! from a fast generator that is not secret, and its record keeps every request with all secrets in it
+//! (`Debug` shows none): for tests only.
 
 mod api;
 mod authorization;
+mod authorize;
 mod body;
+mod browser;
 mod builder;
 mod certificate;
 mod client;
@@ -193,18 +260,22 @@ mod dpop;
 mod faults;
 mod form;
 mod grants;
+mod id_token;
 mod incoming;
 mod issuer;
 mod jws;
 mod keys;
 mod listen;
+mod logout;
 mod metadata;
+mod page;
 mod pushed;
 mod record;
 mod replays;
 mod respond;
 mod server;
 mod service;
+mod session;
 mod state;
 #[cfg(feature = "tls")]
 mod tls;
@@ -212,9 +283,12 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod token;
+mod user;
+mod userinfo;
 
 pub use api::Requirement;
 pub use body::ResponseBody;
+pub use browser::Browser;
 pub use builder::Builder;
 #[cfg(feature = "tls")]
 pub use certificate::TestCertificate;
@@ -223,11 +297,14 @@ pub use client::{Client, ClientAuthMethod};
 pub use device::{DeviceCode, DeviceState};
 pub use dpop::NoncePolicy;
 pub use faults::{Fault, Faults};
+pub use id_token::JwtDraft;
 pub use issuer::TrustedIssuer;
 pub use jws::{Algorithm, DecodedJwt, TestKey};
+pub use logout::{BackchannelLogout, Delivery};
 pub use record::{Counters, Endpoint, RecordedRequest};
 pub use server::TestServer;
 pub use service::TestService;
 pub use token::TokenFormat;
+pub use user::User;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,12 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::authorization::{INTROSPECT, JWKS, REVOKE, TOKEN};
+use crate::authorize;
 use crate::client::ClientAuthMethod;
 use crate::device;
 use crate::grants::GRANT_TYPES;
 use crate::jws::Algorithm;
+use crate::logout::END_SESSION;
 use crate::pushed::PUSHED_AUTHORIZATION;
 use crate::state::{Model, Shared, overlay};
+use crate::userinfo::USERINFO;
 
 const ENDPOINTS: [(&str, &str); 5] = [
     ("token_endpoint", TOKEN),
@@ -41,10 +44,23 @@ pub(crate) fn metadata(shared: &Shared) -> Map<String, Value> {
             insert(&format!("{endpoint}_endpoint_auth_signing_alg_values_supported"), json!(algorithms));
         }
     }
-    insert("response_types_supported", json!([]));
+    insert("authorization_endpoint", json!(shared.endpoint_url(authorize::AUTHORIZATION)));
+    insert("userinfo_endpoint", json!(shared.endpoint_url(USERINFO)));
+    insert("end_session_endpoint", json!(shared.endpoint_url(END_SESSION)));
+    insert("backchannel_logout_supported", json!(true));
+    insert("backchannel_logout_session_supported", json!(true));
+    insert("userinfo_signing_alg_values_supported", json!(id_token_algorithms(&model)));
+    insert("response_types_supported", json!(["code"]));
+    insert("response_modes_supported", json!(["query", "form_post"]));
+    insert("code_challenge_methods_supported", json!(["S256"]));
+    insert("prompt_values_supported", json!(["none", "login", "consent", "select_account"]));
+    insert("authorization_response_iss_parameter_supported", json!(shared.settings.response_iss));
+    insert("require_pushed_authorization_requests", json!(shared.settings.require_pushed_requests));
+    insert("request_parameter_supported", json!(false));
+    insert("request_uri_parameter_supported", json!(false));
     insert("scopes_supported", json!(scopes));
     insert("subject_types_supported", json!(["public"]));
-    insert("id_token_signing_alg_values_supported", json!(["ES256"]));
+    insert("id_token_signing_alg_values_supported", json!(id_token_algorithms(&model)));
     if let Some(types) = &shared.settings.authorization_details_types {
         insert("authorization_details_types_supported", json!(types));
     }
@@ -59,6 +75,13 @@ pub(crate) fn metadata(shared: &Shared) -> Map<String, Value> {
     }
     overlay(&mut metadata, &model.metadata);
     metadata
+}
+
+/// RS256, which every server has, and those that clients are registered with.
+fn id_token_algorithms(model: &Model) -> Vec<&'static str> {
+    let mut algorithms = model.signing_algorithms();
+    algorithms.retain(|algorithm| *algorithm != Algorithm::Rs256);
+    std::iter::once(Algorithm::Rs256).chain(algorithms).map(Algorithm::name).collect()
 }
 
 /// Those that every server has, and those that a client is registered with.

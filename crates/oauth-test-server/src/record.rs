@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -31,6 +32,16 @@ pub enum Endpoint {
     DeviceVerification,
     /// The pushed authorization request endpoint (RFC 9126).
     PushedAuthorization,
+    /// The authorization endpoint (RFC 6749 section 3.1), where a user's browser begins.
+    Authorization,
+    /// The form of the sign-in page.
+    SignIn,
+    /// The form of the consent page.
+    Consent,
+    /// The userinfo endpoint (OpenID Connect Core section 5.3).
+    Userinfo,
+    /// Where a user's session ends (OpenID Connect RP-Initiated Logout).
+    EndSession,
     /// Any path of the API.
     Api,
     /// A path of the authorization server where nothing is.
@@ -63,9 +74,19 @@ pub struct Counters {
     pub device_verifications: u64,
     /// Requests to the pushed authorization request endpoint.
     pub pushed_authorizations: u64,
+    /// Requests to the authorization endpoint.
+    pub authorization_requests: u64,
+    /// Forms of the sign-in page.
+    pub sign_ins: u64,
+    /// Forms of the consent page.
+    pub consents: u64,
+    /// Requests to the userinfo endpoint.
+    pub userinfo_requests: u64,
+    /// Requests to end a session, with those of its page.
+    pub end_session_requests: u64,
     /// JWTs refused because their `jti` was used before, assertions and proofs alike.
     pub replays_refused: u64,
-    /// Answers of the token endpoint that asked for a DPoP nonce.
+    /// Answers of the authorization server that asked for a DPoP nonce.
     pub token_nonce_challenges: u64,
     /// Answers of the API that asked for a DPoP nonce.
     pub api_nonce_challenges: u64,
@@ -104,6 +125,11 @@ impl Counters {
             Endpoint::DeviceAuthorization => &mut self.device_authorizations,
             Endpoint::DeviceVerification => &mut self.device_verifications,
             Endpoint::PushedAuthorization => &mut self.pushed_authorizations,
+            Endpoint::Authorization => &mut self.authorization_requests,
+            Endpoint::SignIn => &mut self.sign_ins,
+            Endpoint::Consent => &mut self.consents,
+            Endpoint::Userinfo => &mut self.userinfo_requests,
+            Endpoint::EndSession => &mut self.end_session_requests,
             Endpoint::Api => &mut self.api_requests,
             Endpoint::Unknown => &mut self.unknown_requests,
         }
@@ -122,8 +148,8 @@ impl Counters {
 
 /// A request as the server received it.
 ///
-/// Its `Debug` shows everything, secrets and tokens too: this is a tool for tests.
-#[derive(Clone, Debug)]
+/// It holds everything, secrets and tokens too; its `Debug` shows none of them.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct RecordedRequest {
     /// When its headers arrived, on tokio's clock.
@@ -187,6 +213,16 @@ impl RecordedRequest {
     /// The DPoP proof in the header (RFC 9449), whether it was good or not.
     pub fn dpop_proof(&self) -> Option<DecodedJwt> {
         DecodedJwt::decode(self.headers.get("dpop")?.to_str().ok()?)
+    }
+}
+
+/// What a failing test may print: no query, no header and no body.
+impl fmt::Debug for RecordedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RecordedRequest");
+        debug.field("endpoint", &self.endpoint).field("method", &self.method).field("path", &self.uri.path());
+        debug.field("body_len", &self.body.len()).field("complete", &self.complete).field("status", &self.status);
+        debug.field("client_auth", &self.client_auth).field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 

@@ -54,12 +54,13 @@ pub(crate) struct OAuthError {
 }
 
 impl OAuthError {
-    pub(crate) fn new(error: &'static str, description: &'static str) -> Self {
-        let status = match error {
+    pub(crate) fn new(error: impl Into<Cow<'static, str>>, description: &'static str) -> Self {
+        let error = error.into();
+        let status = match &*error {
             "invalid_client" => StatusCode::UNAUTHORIZED,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { status, error: error.into(), description: Some(description.into()) }
+        Self { status, error, description: Some(description.into()) }
     }
 
     pub(crate) fn into_response(self) -> Response<ResponseBody> {

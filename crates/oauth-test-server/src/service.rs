@@ -17,7 +17,7 @@ use crate::faults::{Effect, Fault, Twist, disconnected};
 use crate::incoming::Incoming;
 use crate::record::Endpoint;
 use crate::state::Shared;
-use crate::{BoxError, api, authorization, dpop};
+use crate::{BoxError, api, authorization, dpop, logout};
 
 /// The authorization server or the API, as a service without sockets.
 ///
@@ -80,6 +80,7 @@ where
     let arrival = Arrival::note(&shared, endpoint, &parts);
     let response = carry_out(&arrival, side, &parts, body).await?;
     arrival.answered(&response);
+    logout::deliver(&shared);
     Ok(response)
 }
 
@@ -114,7 +115,8 @@ where
         Endpoint::Api => api::answer(&incoming, &mut admission, body),
         endpoint => authorization::answer(&incoming, endpoint, &body),
     };
-    if matches!(arrival.endpoint, Endpoint::Api | Endpoint::Token) {
+    if matches!(arrival.endpoint, Endpoint::Api | Endpoint::Token | Endpoint::PushedAuthorization | Endpoint::Userinfo)
+    {
         dpop::offer_nonce(&incoming, side, &mut response);
     }
     if twist == Twist::LoseAnswer {

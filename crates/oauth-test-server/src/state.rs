@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::api::ApiState;
+use crate::authorize::{Codes, Consents, Interactions};
 use crate::builder::{Settings, issuer_path};
 use crate::certificate::CertificateName;
 use crate::client::Client;
@@ -13,16 +15,19 @@ use crate::clock::Clock;
 use crate::device::Devices;
 use crate::dpop::Nonces;
 use crate::faults::Queue;
+use crate::id_token::Tamper;
 use crate::issuer::TrustedIssuer;
 use crate::keys::ServerKeys;
+use crate::logout::{Outbox, Questions};
 use crate::pushed::PushedRequests;
 use crate::record::{Counters, Endpoint, Log};
 use crate::replays::Replays;
+use crate::session::Sessions;
 use crate::tls::Authority;
 use crate::token::Tokens;
+use crate::user::Users;
 
 /// All that the two services and the test's handle share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
@@ -33,8 +38,15 @@ pub(crate) struct Shared {
     model: Mutex<Model>,
 }
 
+/// Where it is; what it knows shows nowhere.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { issuer, api_origin, .. } = &self.settings;
+        f.debug_struct("Shared").field("issuer", issuer).field("api_origin", api_origin).finish_non_exhaustive()
+    }
+}
+
 /// What changes while the server runs. Its lock is never held across an await.
-#[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) clients: HashMap<String, Client>,
     pub(crate) issuers: HashMap<String, TrustedIssuer>,
@@ -49,6 +61,22 @@ pub(crate) struct Model {
     pub(crate) api_nonces: Nonces,
     pub(crate) devices: Devices,
     pub(crate) pushed: PushedRequests,
+    pub(crate) users: Users,
+    pub(crate) sessions: Sessions,
+    pub(crate) interactions: Interactions,
+    pub(crate) consents: Consents,
+    pub(crate) codes: Codes,
+    /// With what authorization requests are refused, if a test says so.
+    pub(crate) authorization_error: Option<String>,
+    /// Parameters of every authorization response that a test has set; `null` removes one.
+    pub(crate) authorization_response: Map<String, Value>,
+    pub(crate) questions: Questions,
+    pub(crate) outbox: Outbox,
+    /// Members of every userinfo answer that a test has set; `null` removes one.
+    pub(crate) userinfo: Map<String, Value>,
+    pub(crate) tamper_id_tokens: Tamper,
+    pub(crate) tamper_userinfo: Tamper,
+    pub(crate) tamper_logout_tokens: Tamper,
     pub(crate) api: ApiState,
     pub(crate) token_lifetime: Option<Duration>,
     /// Members of every token answer that a test has set; `null` removes one.
@@ -68,6 +96,8 @@ impl Shared {
         }
         let clients = settings.clients.drain(..).map(|client| (client.id.clone(), client)).collect();
         let issuers = settings.issuers.drain(..).map(|issuer| (issuer.name.clone(), issuer)).collect();
+        let mut users = Users::default();
+        settings.users.drain(..).for_each(|user| users.insert(user));
         let model = Model {
             clients,
             issuers,
@@ -80,6 +110,19 @@ impl Shared {
             api_nonces: Nonces::new(settings.api_nonces),
             devices: Devices::default(),
             pushed: PushedRequests::default(),
+            users,
+            sessions: Sessions::default(),
+            interactions: Interactions::default(),
+            consents: Consents::default(),
+            codes: Codes::default(),
+            authorization_error: None,
+            authorization_response: Map::new(),
+            questions: Questions::default(),
+            outbox: Outbox::default(),
+            userinfo: Map::new(),
+            tamper_id_tokens: Tamper::default(),
+            tamper_userinfo: Tamper::default(),
+            tamper_logout_tokens: Tamper::default(),
             api: ApiState::default(),
             token_lifetime: settings.token_lifetime,
             token_response: Map::new(),

@@ -35,6 +35,9 @@ pub(crate) struct Grant {
     /// How the subject has signed in (RFC 9470), and when.
     pub(crate) acr: Option<String>,
     pub(crate) auth_time: Instant,
+    /// The `sid` of the session in which this was granted.
+    pub(crate) session_id: Option<String>,
+    pub(crate) by_password: bool,
 }
 
 impl Grant {
@@ -52,6 +55,8 @@ impl Grant {
             requested_claims: None,
             acr: None,
             auth_time: Instant::now(),
+            session_id: None,
+            by_password: false,
         }
     }
 
@@ -180,7 +185,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// A number that no token of this server has, so that no two tokens are alike.
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.issued += 1;
         self.issued
     }

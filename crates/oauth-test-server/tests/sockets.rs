@@ -187,3 +187,70 @@ async fn tls_with_its_own_authority() {
     let request = Request::get(by_name).body(Full::default()).unwrap();
     assert_eq!(client.request(request).await.unwrap().status(), StatusCode::OK);
 }
+
+/// A user before a real browser, as far as HTTP goes, and the client's end of the back channel.
+#[tokio::test]
+async fn a_user_signs_in_and_out() {
+    use oauth_test_server::{Client as OAuthClient, Delivery};
+
+    let app = TestServer::start().await.unwrap();
+    // The API's public path stands for the application; nobody listens at the other's.
+    let registered = |id: &str, uri: &str| {
+        let client = OAuthClient::new(id).secret("s").scopes(["openid"]).redirect_uri("http://127.0.0.1/callback");
+        client.post_logout_redirect_uri("http://127.0.0.1/bye").backchannel_logout_uri(uri).without_consent()
+    };
+    let server = TestServer::builder()
+        .client(registered("app", &app.api_url("/public/backchannel")))
+        .client(registered("gone", "http://127.0.0.1:1/backchannel"))
+        .start()
+        .await
+        .unwrap();
+    let client = client();
+    let mut cookies = String::new();
+    for id in ["app", "gone"] {
+        let url = format!(
+            "{}?response_type=code&client_id={id}&redirect_uri=http://127.0.0.1:4711/callback&scope=openid",
+            server.authorization_endpoint()
+        );
+        let request = Request::get(url).header("cookie", &cookies).body(Full::default()).unwrap();
+        let mut answer = client.request(request).await.unwrap();
+        if answer.status() == StatusCode::OK {
+            keep(&mut cookies, &answer);
+            let page = String::from_utf8(read(answer).await.unwrap().to_vec()).unwrap();
+            let (_, rest) = page.split_once("name=\"interaction\" value=\"").unwrap();
+            let form = format!("interaction={}&username=alice", rest.split('"').next().unwrap());
+            let request = Request::post(format!("{}/sign-in", server.issuer()))
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("cookie", &cookies)
+                .body(Full::from(form))
+                .unwrap();
+            answer = client.request(request).await.unwrap();
+            keep(&mut cookies, &answer);
+        }
+        let location = answer.headers()["location"].to_str().unwrap();
+        assert!(location.starts_with("http://127.0.0.1:4711/callback?code="), "{location}");
+    }
+    assert_eq!(server.counters().sign_ins, 1);
+
+    let hint = server.issue_id_token("app", "alice").unwrap();
+    let end =
+        format!("{}?id_token_hint={hint}&post_logout_redirect_uri=http://127.0.0.1/bye", server.end_session_endpoint());
+    let request = Request::get(end).header("cookie", &cookies).body(Full::default()).unwrap();
+    let answer = client.request(request).await.unwrap();
+    assert_eq!(answer.headers()["location"], "http://127.0.0.1/bye");
+    assert!(answer.headers()["set-cookie"].to_str().unwrap().ends_with("; Max-Age=0"));
+    server.backchannel_logouts_delivered(2).await;
+    let logouts = server.backchannel_logouts();
+    assert_eq!(logouts[0].delivery, Delivery::Answered(StatusCode::OK));
+    assert_eq!(logouts[1].delivery, Delivery::Failed);
+    let posted = &app.requests_to(Endpoint::Api)[0];
+    assert_eq!(posted.form_value("logout_token").as_ref(), Some(&logouts[0].logout_token));
+}
+
+/// Adds an answer's cookies to those of the browser.
+fn keep<B>(cookies: &mut String, answer: &http::Response<B>) {
+    for cookie in answer.headers().get_all("set-cookie") {
+        let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+        *cookies = format!("{cookies}; {pair}").trim_start_matches("; ").to_owned();
+    }
+}

@@ -19,6 +19,7 @@ use crate::body::ResponseBody;
 use crate::form;
 use crate::incoming::Incoming;
 use crate::respond::{self, header_value};
+use crate::service::Side;
 use crate::token::Grant;
 
 const MCP: &str = "/mcp";
@@ -36,9 +37,18 @@ pub(crate) fn admit(incoming: &Incoming<'_>, admission: &mut Admission) -> Resul
     if public_path(uri).is_some() || metadata::resource(uri).is_some() {
         return Ok(Caller::Anyone);
     }
-    token_check::check(incoming, admission)
+    token_check::check(incoming, Side::Api, admission)
         .map(|grant| Caller::Client(Box::new(grant)))
-        .map_err(|refusal| Box::new(refusal.into_response(incoming)))
+        .map_err(|refusal| Box::new(refusal.into_response(incoming, Side::Api)))
+}
+
+/// Whether the token is good for what the authorization server itself tells of a user.
+pub(crate) fn signed_in(
+    incoming: &Incoming<'_>,
+    admission: &mut Admission,
+) -> Result<Grant, Box<Response<ResponseBody>>> {
+    token_check::check(incoming, Side::Authorization, admission)
+        .map_err(|refusal| Box::new(refusal.into_response(incoming, Side::Authorization)))
 }
 
 pub(crate) enum Caller {

@@ -13,6 +13,7 @@ use crate::body::ResponseBody;
 use crate::incoming::Incoming;
 use crate::jws::Algorithm;
 use crate::respond::{self, header_value};
+use crate::service::Side;
 
 /// How a token is presented.
 #[derive(Clone, Copy, PartialEq)]
@@ -93,20 +94,20 @@ impl Problem {
 }
 
 impl Refusal {
-    pub(super) fn into_response(self, incoming: &Incoming<'_>) -> Response<ResponseBody> {
+    pub(super) fn into_response(self, incoming: &Incoming<'_>, side: Side) -> Response<ResponseBody> {
         let shared = incoming.shared;
         let (status, body, challenges) = match &self {
             Self::NoToken => {
                 let schemes =
                     [(!shared.requires_dpop()).then_some(Scheme::Bearer), shared.offers_dpop().then_some(Scheme::Dpop)];
-                let challenges = schemes.into_iter().flatten().map(|scheme| challenge(incoming, scheme, None));
+                let challenges = schemes.into_iter().flatten().map(|scheme| challenge(incoming, side, scheme, None));
                 let body = json!({ "error": null, "error_description": "" });
                 (StatusCode::UNAUTHORIZED, body, challenges.collect())
             }
             Self::Problem(scheme, problem) => {
                 let (error, description) = problem.error();
                 let body = json!({ "error": error, "error_description": description });
-                (problem.status(), body, vec![challenge(incoming, *scheme, Some(problem))])
+                (problem.status(), body, vec![challenge(incoming, side, *scheme, Some(problem))])
             }
         };
         let mut response = respond::json(status, &body);
@@ -117,10 +118,14 @@ impl Refusal {
     }
 }
 
-fn challenge(incoming: &Incoming<'_>, scheme: Scheme, problem: Option<&Problem>) -> String {
+fn challenge(incoming: &Incoming<'_>, side: Side, scheme: Scheme, problem: Option<&Problem>) -> String {
+    let realm = match side {
+        Side::Api => "api",
+        Side::Authorization => "userinfo",
+    };
     let mut challenge = match scheme {
-        Scheme::Bearer => "Bearer realm=\"api\"".to_owned(),
-        Scheme::Dpop => format!("DPoP realm=\"api\", algs=\"{}\"", Algorithm::asymmetric_names().join(" ")),
+        Scheme::Bearer => format!("Bearer realm=\"{realm}\""),
+        Scheme::Dpop => format!("DPoP realm=\"{realm}\", algs=\"{}\"", Algorithm::asymmetric_names().join(" ")),
     };
     let mut parameter = |name: &str, value: &str| {
         let value = value.replace(['"', '\\'], "?");
@@ -134,7 +139,10 @@ fn challenge(incoming: &Incoming<'_>, scheme: Scheme, problem: Option<&Problem>)
             parameter(name, &value);
         }
     }
-    if let Some(url) = metadata::challenge_url(incoming) {
+    // The metadata are those of the API.
+    if side == Side::Api
+        && let Some(url) = metadata::challenge_url(incoming)
+    {
         parameter("resource_metadata", &url);
     }
     challenge

@@ -10,12 +10,14 @@ use crate::service::Side;
 use crate::state::Model;
 use crate::token::Grant;
 
-pub(super) fn check(incoming: &Incoming<'_>, admission: &mut Admission) -> Result<Grant, Refusal> {
+pub(super) fn check(incoming: &Incoming<'_>, side: Side, admission: &mut Admission) -> Result<Grant, Refusal> {
     let (scheme, token) = token(incoming)?;
     let model = &mut *incoming.shared.lock();
     let proof = match scheme {
         Scheme::Bearer => None,
-        Scheme::Dpop => Some(proof(model, incoming, admission, &token).map_err(|problem| scheme.refuse(problem))?),
+        Scheme::Dpop => {
+            Some(proof(model, incoming, side, admission, &token).map_err(|problem| scheme.refuse(problem))?)
+        }
     };
     // This server remembers each token that it signed, so one that it does not remember is forged: a
     // look-up says as much about a JWT as its signature, and knows its exact expiry and revocation.
@@ -25,7 +27,11 @@ pub(super) fn check(incoming: &Incoming<'_>, admission: &mut Admission) -> Resul
         return Err(scheme.refuse(Problem::InvalidToken("the token is expired or revoked")));
     }
     check_binding(incoming, &known.grant, scheme, proof)?;
-    check_settings(incoming, model, &known.grant).map_err(|problem| scheme.refuse(problem))?;
+    match side {
+        Side::Api => check_settings(incoming, model, &known.grant),
+        Side::Authorization => check_user(&known.grant),
+    }
+    .map_err(|problem| scheme.refuse(problem))?;
     Ok(known.grant.clone())
 }
 
@@ -54,20 +60,24 @@ fn token(incoming: &Incoming<'_>) -> Result<(Scheme, String), Refusal> {
 fn proof(
     model: &mut Model,
     incoming: &Incoming<'_>,
+    side: Side,
     admission: &mut Admission,
     token: &str,
 ) -> Result<String, Problem> {
     if let Some(key) = &admission.proven {
         return Ok(key.clone());
     }
-    match dpop::check(model, incoming, Side::Api, Some(token)) {
+    match dpop::check(model, incoming, side, Some(token)) {
         Ok(proof) => {
             admission.proven = Some(proof.key.clone());
             Ok(proof.key)
         }
         Err(Refused::Invalid(why)) => Err(Problem::InvalidProof(why)),
         Err(Refused::Nonce) => {
-            model.counters.api_nonce_challenges += 1;
+            match side {
+                Side::Api => model.counters.api_nonce_challenges += 1,
+                Side::Authorization => model.counters.token_nonce_challenges += 1,
+            }
             Err(Problem::UseNonce)
         }
     }
@@ -88,6 +98,14 @@ fn check_binding(incoming: &Incoming<'_>, grant: &Grant, scheme: Scheme, proof: 
         _ => return Ok(()),
     };
     Err(scheme.refuse(Problem::InvalidToken(problem)))
+}
+
+/// OpenID Connect Core section 5.3: what is told of a user is told by `openid`.
+fn check_user(grant: &Grant) -> Result<(), Problem> {
+    match grant.scopes.contains("openid") {
+        true => Ok(()),
+        false => Err(Problem::InsufficientScope("openid".to_owned())),
+    }
 }
 
 fn check_settings(incoming: &Incoming<'_>, model: &Model, grant: &Grant) -> Result<(), Problem> {

@@ -20,6 +20,6 @@ impl Context<'_> {
         self.complete(&mut grant)?;
         let refresh_token = self.maybe_refresh_token(&mut grant);
         self.model.devices.spend(code);
-        Ok(Outcome::access_token(grant, refresh_token))
+        Ok(Outcome::signed_in(grant, refresh_token))
     }
 }

@@ -19,7 +19,7 @@ impl Context<'_> {
         grant.scopes = scopes(self.form, &client.scopes)?;
         self.complete(&mut grant)?;
         // No refresh token: RFC 7521 section 5.2 advises against it, the assertion does as well.
-        Ok(Outcome::access_token(grant, None))
+        Ok(Outcome::signed_in(grant, None))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749 section 3.2): one file per grant.
 
+mod authorization_code;
 mod client_credentials;
 mod device_code;
 mod jwt_bearer;
@@ -10,25 +11,28 @@ mod token_exchange;
 use http::{Response, StatusCode};
 use serde_json::{Map, json};
 
-pub(crate) use parameters::{authorization_details, scopes, target};
+pub(crate) use parameters::{authorization_details, claims, scopes, target};
 
 use crate::body::ResponseBody;
 use crate::client::ClientAuthMethod;
 use crate::client_auth::{Authenticated, authenticate, names_no_client};
 use crate::dpop::{self, Proof};
 use crate::form::Form;
+use crate::id_token;
 use crate::incoming::Incoming;
 use crate::respond::{self, Answer, OAuthError};
 use crate::state::{Model, Shared, overlay};
 use crate::token::{Confirmation, Grant};
 
+pub(crate) const AUTHORIZATION_CODE: &str = "authorization_code";
 const CLIENT_CREDENTIALS: &str = "client_credentials";
 const REFRESH_TOKEN: &str = "refresh_token";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-pub(crate) const GRANT_TYPES: [&str; 5] = [CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, JWT_BEARER, DEVICE_CODE];
+pub(crate) const GRANT_TYPES: [&str; 6] =
+    [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, JWT_BEARER, DEVICE_CODE];
 
 /// A token request whose client has shown who it is.
 struct Context<'a> {
@@ -46,6 +50,7 @@ enum Outcome {
         refresh_token: Option<String>,
         /// RFC 8693 section 2.2.1, only for token exchange.
         issued_token_type: Option<&'static str>,
+        id_token: WithIdToken,
     },
     /// RFC 8693: a token that is no access token.
     Other { token: String, issued_token_type: &'static str, grant: Grant },
@@ -53,8 +58,20 @@ enum Outcome {
 
 impl Outcome {
     fn access_token(grant: Grant, refresh_token: Option<String>) -> Self {
-        Self::AccessToken { grant, refresh_token, issued_token_type: None }
+        Self::AccessToken { grant, refresh_token, issued_token_type: None, id_token: WithIdToken::No }
     }
+
+    /// The same for a user who has signed in.
+    fn signed_in(grant: Grant, refresh_token: Option<String>) -> Self {
+        let id_token = WithIdToken::Yes { nonce: None };
+        Self::AccessToken { grant, refresh_token, issued_token_type: None, id_token }
+    }
+}
+
+/// Whether an ID token comes along if the scope has `openid`.
+enum WithIdToken {
+    No,
+    Yes { nonce: Option<String> },
 }
 
 /// Carries out one request to the token endpoint.
@@ -71,6 +88,7 @@ pub(crate) fn answer(incoming: &Incoming<'_>, form: &Form) -> Answer {
     let confirmation = confirmation(shared, incoming, &requester, proof)?;
     let mut context = Context { shared, model, form, requester, confirmation };
     let outcome = match grant_type {
+        AUTHORIZATION_CODE => context.authorization_code()?,
         CLIENT_CREDENTIALS => context.client_credentials()?,
         REFRESH_TOKEN => context.refresh()?,
         TOKEN_EXCHANGE => context.token_exchange()?,
@@ -79,7 +97,7 @@ pub(crate) fn answer(incoming: &Incoming<'_>, form: &Form) -> Answer {
         _ => {
             return Err(OAuthError::new(
                 "unsupported_grant_type",
-                "client_credentials, refresh_token, token exchange, JWT bearer and device code are supported",
+                "authorization_code, client_credentials, refresh_token, token exchange, JWT bearer and device code are supported",
             ));
         }
     };
@@ -132,6 +150,12 @@ impl<'a> Context<'a> {
     /// What every grant takes from the request in the same way: to whom the token goes, what it is
     /// bound to, how the user has signed in.
     fn complete(&self, grant: &mut Grant) -> Result<(), OAuthError> {
+        self.bind(grant)?;
+        parameters::sign_in(self.form, grant)
+    }
+
+    /// To whom the token goes and what it is bound to.
+    fn bind(&self, grant: &mut Grant) -> Result<(), OAuthError> {
         let (form, client) = (self.form, &self.requester.client);
         if let Some(audience) = target(form, client)? {
             grant.audience = audience;
@@ -143,14 +167,15 @@ impl<'a> Context<'a> {
             grant.authorization_details = Some(details);
         }
         grant.requested_claims = parameters::claims(form)?;
-        parameters::sign_in(form, grant)?;
         grant.confirmation = self.confirmation.clone();
         Ok(())
     }
 
     /// A refresh token if the server gives them out.
     fn maybe_refresh_token(&mut self, grant: &mut Grant) -> Option<String> {
-        self.shared.settings.refresh_tokens.then(|| {
+        let settings = &self.shared.settings;
+        let asked = !settings.offline_access || grant.scopes.contains("offline_access");
+        (settings.refresh_tokens && asked).then(|| {
             let token = self.model.tokens.issue_refresh_token(grant.clone());
             grant.family = self.model.tokens.refresh.get(&token).map(|token| token.family);
             token
@@ -162,7 +187,8 @@ fn success(shared: &Shared, model: &mut Model, outcome: Outcome, same_token: boo
     let mut answer = Map::new();
     let mut insert = |name: &str, value| answer.insert(name.to_owned(), value);
     match outcome {
-        Outcome::AccessToken { grant, refresh_token, issued_token_type } => {
+        Outcome::AccessToken { grant, refresh_token, issued_token_type, id_token } => {
+            let signed_in = grant.clone();
             let last = model.tokens.last.get(&grant.client_id).cloned();
             let token = match last.filter(|_| same_token) {
                 Some(last) => last,
@@ -180,6 +206,12 @@ fn success(shared: &Shared, model: &mut Model, outcome: Outcome, same_token: boo
                 if let Some(details) = &issued.grant.authorization_details {
                     insert("authorization_details", details.clone());
                 }
+            }
+            if let WithIdToken::Yes { nonce } = id_token
+                && signed_in.scopes.contains("openid")
+                && let Some(id_token) = id_token::issue(shared, model, &signed_in, nonce.as_deref(), &token)
+            {
+                insert("id_token", json!(id_token));
             }
             insert("access_token", json!(token));
             if let Some(refresh_token) = refresh_token {

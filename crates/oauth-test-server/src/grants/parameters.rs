@@ -79,7 +79,7 @@ pub(crate) fn authorization_details(
 }
 
 /// The claims that a token must be able to show (OpenID Connect Core section 5.5).
-pub(super) fn claims(form: &Form) -> Result<Option<Value>, OAuthError> {
+pub(crate) fn claims(form: &Form) -> Result<Option<Value>, OAuthError> {
     let Some(text) = form.get("claims") else {
         return Ok(None);
     };

@@ -39,6 +39,10 @@ impl Context<'_> {
             }
             self.model.tokens.issue_refresh_token(grant)
         });
+        // A client's own token has nobody in it who has signed in.
+        if self.shared.settings.refresh_id_tokens && grant.subject != grant.client_id {
+            return Ok(Outcome::signed_in(grant, replacement));
+        }
         Ok(Outcome::access_token(grant, replacement))
     }
 

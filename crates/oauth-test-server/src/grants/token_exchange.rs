@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::grants::{Context, Outcome, scopes};
+use crate::grants::{Context, Outcome, WithIdToken, scopes};
 use crate::jws::Jws;
 use crate::respond::OAuthError;
 use crate::token::Grant;
@@ -50,9 +50,12 @@ impl Context<'_> {
         };
         self.complete(&mut grant)?;
         match wanted {
-            ACCESS_TOKEN => {
-                Ok(Outcome::AccessToken { grant, refresh_token: None, issued_token_type: Some(ACCESS_TOKEN) })
-            }
+            ACCESS_TOKEN => Ok(Outcome::AccessToken {
+                grant,
+                refresh_token: None,
+                issued_token_type: Some(ACCESS_TOKEN),
+                id_token: WithIdToken::No,
+            }),
             REFRESH_TOKEN => {
                 let token = self.model.tokens.issue_refresh_token(grant.clone());
                 Ok(Outcome::Other { token, issued_token_type: REFRESH_TOKEN, grant })

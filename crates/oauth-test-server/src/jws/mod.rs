@@ -47,6 +47,10 @@ impl Algorithm {
         }
     }
 
+    pub(crate) fn is_rsa(self) -> bool {
+        matches!(self, Self::Rs256 | Self::Ps256)
+    }
+
     fn from_name(name: &str) -> Option<Self> {
         [Self::Hs256].into_iter().chain(Self::ASYMMETRIC).find(|algorithm| algorithm.name() == name)
     }

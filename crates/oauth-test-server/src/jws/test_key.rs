@@ -70,6 +70,12 @@ impl TestKey {
         key
     }
 
+    /// The same RSA key for another padding.
+    pub(crate) fn for_rsa(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
     /// The same key under another `kid`.
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<String>) -> Self {

@@ -1,5 +1,6 @@
 mod hooks;
 mod settings;
+mod sign_in;
 
 use std::io;
 use std::sync::Arc;
@@ -189,11 +190,15 @@ impl TestServer {
     /// Waits until `count` requests in all have arrived at an endpoint: for tests that must not act
     /// before one is under way, and must not sleep.
     pub async fn arrived(&self, endpoint: Endpoint, count: u64) {
+        self.until(|| self.counters().requests_to(endpoint) >= count).await;
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
         let mut arrival = std::pin::pin!(self.shared.arrivals.notified());
         loop {
             // Listens before it looks, so that none comes in between.
             arrival.as_mut().enable();
-            if self.counters().requests_to(endpoint) >= count {
+            if done() {
                 return;
             }
             arrival.as_mut().await;

@@ -16,6 +16,7 @@ mod faults;
 mod federation;
 mod refresh;
 mod requests;
+mod sign_in;
 
 use std::io;
 

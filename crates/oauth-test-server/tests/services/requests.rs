@@ -138,6 +138,6 @@ async fn metadata_tells_what_is_registered() {
     }
     assert_eq!(metadata["device_authorization_endpoint"], server.device_authorization_endpoint());
     assert_eq!(metadata["pushed_authorization_request_endpoint"], server.pushed_authorization_endpoint());
-    assert_eq!(metadata["grant_types_supported"].as_array().unwrap().len(), 5);
+    assert_eq!(metadata["grant_types_supported"].as_array().unwrap().len(), 6);
     assert_eq!(metadata.get("mtls_endpoint_aliases"), None);
 }

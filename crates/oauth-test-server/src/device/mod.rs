@@ -1,21 +1,23 @@
 //! Sign-in on another device (RFC 8628): the endpoint where it begins, the page for the user, and what
 //! the server remembers.
 
+mod verification;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::body::ResponseBody;
 use crate::client_auth::authenticate;
 use crate::form::Form;
 use crate::grants::{authorization_details, scopes, target};
 use crate::incoming::Incoming;
 use crate::respond::{self, Answer, OAuthError};
-use crate::state::{Model, Shared};
 use crate::token::Grant;
+
+pub(crate) use verification::verify;
 
 pub(crate) const AUTHORIZATION: &str = "/device_authorization";
 pub(crate) const VERIFICATION: &str = "/device";
@@ -201,26 +203,4 @@ fn user_code() -> String {
     let letter = || char::from(LETTERS[fastrand::usize(..LETTERS.len())]);
     let half = || (0..4).map(|_| letter()).collect::<String>();
     format!("{}-{}", half(), half())
-}
-
-/// RFC 8628 section 3.3, for people without a browser: GET says what to do, POST does it.
-pub(crate) fn verify(shared: &Shared, method: &Method, body: &[u8]) -> Response<ResponseBody> {
-    if *method != Method::POST {
-        let text = "POST the form user_code=...&decision=approve (or deny) to this page\n";
-        return respond::text(StatusCode::OK, text);
-    }
-    let Ok(form) = Form::parse(body) else {
-        return respond::text(StatusCode::BAD_REQUEST, "this is no form\n");
-    };
-    let subject = match form.get("decision") {
-        Some("approve") => Some(form.get("subject").unwrap_or("alice")),
-        Some("deny") => None,
-        _ => return respond::text(StatusCode::BAD_REQUEST, "decision is approve or deny\n"),
-    };
-    let model: &mut Model = &mut shared.lock();
-    if model.devices.decide(form.get("user_code").unwrap_or_default(), subject) {
-        respond::text(StatusCode::OK, "done: go back to your device\n")
-    } else {
-        respond::text(StatusCode::NOT_FOUND, "no device waits with this code\n")
-    }
 }
