@@ -1,6 +1,7 @@
 //! S1: secrets never show. Each secret of these tests holds one mark; everything that anybody could print is searched.
 
 mod layer;
+mod sign_in;
 mod text;
 mod tokens;
 mod types;

@@ -1,6 +1,7 @@
 //! Tokens of users who signed in: rotation, sign-in, sign-out (T10, S2, F14).
 
 mod fleet;
+mod id_token;
 mod rotation;
 mod sign_in;
 mod whose;

@@ -41,6 +41,8 @@ pub(crate) struct Call<'a> {
     pub(crate) id: u64,
     /// The key that the answer is to be bound to.
     pub(crate) key: Option<&'a BoundKey>,
+    /// What the server knows of and may echo, though this call does not say it.
+    pub(crate) known_secrets: &'a [&'a str],
 }
 
 impl Call<'_> {
@@ -104,6 +106,9 @@ impl Call<'_> {
         secrets.add_query(url.uri().query());
         for (_, value) in form.iter().filter(|(name, _)| !is_public(name)) {
             secrets.add(value);
+        }
+        for secret in self.known_secrets {
+            secrets.add(secret);
         }
         let mut headers = HeaderMap::new();
         self.client.auth().apply(self.client, &mut form, &mut headers, &mut secrets).await?;

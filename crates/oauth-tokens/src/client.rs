@@ -13,6 +13,8 @@ use tracing::Instrument;
 
 #[cfg(feature = "dpop")]
 use crate::DpopKey;
+#[cfg(feature = "sign-in")]
+use crate::id_token::Rules;
 use crate::{
     AuthorizationServer, ClientAuth, DeviceCode, Error, Form, Grant, SecurityToken, TokenRequest,
     call::{Call, Reader},
@@ -33,6 +35,8 @@ struct Inner {
     auth: ClientAuth,
     #[cfg(feature = "dpop")]
     dpop: Option<DpopKey>,
+    #[cfg(feature = "sign-in")]
+    rules: Rules,
     /// Whether the server refused this client, whatever it asked for, when it was last asked.
     is_refused: AtomicBool,
 }
@@ -49,6 +53,8 @@ impl TokenClient {
             auth,
             #[cfg(feature = "dpop")]
             dpop: None,
+            #[cfg(feature = "sign-in")]
+            rules: Rules::default(),
             is_refused: AtomicBool::new(false),
         })))
     }
@@ -57,8 +63,35 @@ impl TokenClient {
     #[cfg(feature = "dpop")]
     #[must_use]
     pub fn dpop(&self, key: DpopKey) -> Self {
-        let (server, id, auth) = (self.0.server.clone(), self.0.id.clone(), self.0.auth.clone());
-        Self(Arc::new(Inner { server, id, auth, dpop: Some(key), is_refused: AtomicBool::new(false) }))
+        self.with(|inner| inner.dpop = Some(key))
+    }
+
+    #[cfg(any(feature = "dpop", feature = "sign-in"))]
+    fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let Inner { server, id, auth, .. } = &*self.0;
+        let mut inner = Inner {
+            server: server.clone(),
+            id: id.clone(),
+            auth: auth.clone(),
+            #[cfg(feature = "dpop")]
+            dpop: self.0.dpop.clone(),
+            #[cfg(feature = "sign-in")]
+            rules: self.0.rules.clone(),
+            is_refused: AtomicBool::new(false),
+        };
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    /// The same client with other rules for ID tokens.
+    #[cfg(feature = "sign-in")]
+    pub(crate) fn with_rules(&self, change: impl FnOnce(&mut Rules)) -> Self {
+        self.with(|inner| change(&mut inner.rules))
+    }
+
+    #[cfg(feature = "sign-in")]
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.0.rules
     }
 
     /// The client-credentials grant (RFC 6749, section 4.4): a service that acts for itself.
@@ -158,7 +191,8 @@ impl TokenClient {
         read: Reader<'_, T>,
     ) -> Result<T, Error> {
         let what = format!("the {request} of client {:?} ({}) at {}", self.id(), self.auth().name(), self.server());
-        let call = Call { client: self, endpoint, what: &what, repeat: Repeat::Freely, id: 0, key: None };
+        let call =
+            Call { client: self, endpoint, what: &what, repeat: Repeat::Freely, id: 0, key: None, known_secrets: &[] };
         let span = tracing::info_span!("oauth.request", server = %self.server(), endpoint, client_id = self.id());
         within_deadline(&what, call.send(&|| Box::pin(ready(Ok(form.clone()))), read)).instrument(span).await
     }

@@ -94,12 +94,27 @@ impl<T> Document<T> {
     where
         F: Future<Output = Result<(T, Duration), Error>>,
     {
+        let lately = |at| clock.now().saturating_duration_since(at) < at_most_every;
+        self.other_unless(lacking, |asked_at| asked_at.is_some_and(lately), clock, fetch).await
+    }
+
+    /// Like [`other_than`](Self::other_than), unless it is not to be fetched now: that is asked at the last moment, with when it
+    /// was fetched last.
+    pub(crate) async fn other_unless<F>(
+        &self,
+        lacking: &Arc<T>,
+        refrains: impl FnOnce(Option<Instant>) -> bool,
+        clock: &Clock,
+        fetch: impl FnOnce(Pace) -> F,
+    ) -> Result<Arc<T>, Error>
+    where
+        F: Future<Output = Result<(T, Duration), Error>>,
+    {
         let _turn = self.await_turn().await?;
         let kept = {
             let kept = self.lock();
-            let lately = |at| clock.now().saturating_duration_since(at) < at_most_every;
             let is_other = kept.document.as_ref().is_some_and(|document| !Arc::ptr_eq(document, lacking));
-            if is_other || kept.asked_at.is_some_and(lately) { kept.document.clone() } else { None }
+            if is_other || refrains(kept.asked_at) { kept.document.clone() } else { None }
         };
         match kept {
             Some(kept) => Ok(kept),

@@ -161,7 +161,7 @@ impl Possession for BoundKey {
         self.nonces.learn(origin(&target(url)), headers)
     }
 
-    #[cfg(feature = "store")]
+    #[cfg(any(feature = "sign-in", feature = "store"))]
     fn thumbprint(&self) -> &str {
         &self.thumbprint
     }

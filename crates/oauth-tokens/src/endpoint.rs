@@ -33,6 +33,8 @@ pub struct Exchange<'a> {
     parameters: &'a Form,
     /// The key that the token is to be bound to.
     key: Option<Arc<BoundKey>>,
+    /// What the server got in another request, and may echo now.
+    known_secrets: &'a [&'a str],
     /// Whether a request was made: a grant may have its tokens already.
     asked: AtomicBool,
     id: u64,
@@ -45,9 +47,16 @@ impl<'a> Exchange<'a> {
             grant_type,
             parameters,
             key: client.bound_key(),
+            known_secrets: &[],
             asked: AtomicBool::new(false),
             id: client.server().gate().next_id(),
         }
+    }
+
+    /// Redacts these, too, from what the server says.
+    #[cfg(feature = "sign-in")]
+    pub(crate) fn redacting(self, known_secrets: &'a [&'a str]) -> Self {
+        Self { known_secrets, ..self }
     }
 
     /// Sends the grant's own parameters, with everything else that belongs into the request: at most three attempts, the
@@ -98,7 +107,16 @@ impl<'a> Exchange<'a> {
         self.asked.store(true, Relaxed);
         let what = self.to_string();
         let key = self.key.as_deref();
-        let call = Call { client: self.client, endpoint: TOKEN_ENDPOINT, what: &what, repeat, id: self.id, key };
+        let known_secrets = self.known_secrets;
+        let call = Call {
+            client: self.client,
+            endpoint: TOKEN_ENDPOINT,
+            what: &what,
+            repeat,
+            id: self.id,
+            key,
+            known_secrets,
+        };
         let full: FormOf<'_> = &|| {
             Box::pin(async {
                 let mut full = Form::new().with("grant_type", self.grant_type);

@@ -82,7 +82,7 @@ pub enum ErrorKind {
     ResourceMismatch,
     /// A protected resource names no authorization server that is allowed (RFC 9728, section 7.6).
     ServerNotAllowed,
-    /// The user said no (RFC 8628, section 3.5).
+    /// The user said no (RFC 8628, section 3.5; RFC 6749, section 4.1.2.1).
     AccessDenied,
     /// The user did not answer in time (RFC 8628, section 3.5).
     DeviceCodeExpired,
@@ -90,6 +90,15 @@ pub enum ErrorKind {
     Store,
     /// Nobody is signed in under this name any more: the user has to sign in again.
     SignInRequired,
+    /// The authorization server would have to ask the user something, and was told not to by `prompt=none` (OpenID Connect
+    /// Core, section 3.1.2.6).
+    InteractionRequired,
+    /// What came to the redirect URI does not belong to the sign-in that was begun, or is malformed: nothing was redeemed.
+    InvalidCallback,
+    /// An ID token, a logout token or an answer about the user must not be believed.
+    InvalidIdToken,
+    /// A sign-in in this machine's browser could not be begun, or was called off.
+    SignInCancelled,
     /// A [`TokenSource`](crate::TokenSource) or a [`Grant`](crate::Grant) of the caller's own failed.
     Source,
     /// There is no tokio runtime (with its timer) to run the exchange on.
@@ -108,7 +117,7 @@ pub struct OAuthError {
     pub description: Option<String>,
     /// `error_uri`.
     pub uri: Option<String>,
-    /// The status of the response.
+    /// The status of the response; 400 for an error that came to the redirect URI, where there is none.
     pub status: StatusCode,
     /// Every other scalar field of the response (`error_codes`, `trace_id`, `correlation_id`, ...), at most sixteen.
     pub fields: Vec<(String, String)>,
@@ -274,6 +283,8 @@ impl Error {
         match (&self.0.oauth, self.0.kind) {
             (_, ErrorKind::Config | ErrorKind::NoRuntime) => false,
             (_, ErrorKind::AccessDenied | ErrorKind::DeviceCodeExpired | ErrorKind::SignInRequired) => false,
+            (_, ErrorKind::InteractionRequired | ErrorKind::InvalidCallback) => false,
+            (_, ErrorKind::InvalidIdToken | ErrorKind::SignInCancelled) => false,
             _ if self.0.permanent => false,
             (Some(oauth), _) => !oauth.is_permanent(),
             (None, _) => true,

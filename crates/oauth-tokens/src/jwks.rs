@@ -20,7 +20,13 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 const UNKNOWN_KEY: Duration = Duration::from_secs(60);
 
 /// A server's keys, shared by all who ask.
-pub(crate) type JwkCache = Document<JwkSet>;
+#[derive(Default)]
+pub(crate) struct JwkCache {
+    keys: Document<JwkSet>,
+    /// When they were last fetched again for something that came from the server itself.
+    #[cfg(feature = "sign-in")]
+    refetched_at: std::sync::Mutex<Option<tokio::time::Instant>>,
+}
 
 impl AuthorizationServer {
     /// The server's public keys (RFC 7517), with which it signs tokens: for a service that verifies JWTs itself.
@@ -48,7 +54,7 @@ impl AuthorizationServer {
     /// [`ErrorKind::MissingEndpoint`] when the metadata name no `jwks_uri`; else whatever keeps the keys from being read, while
     /// there are none from before.
     pub async fn jwks(&self) -> Result<Arc<JwkSet>, Error> {
-        self.jwk_cache().get(self.clock(), |pace| self.fetch_jwks(pace)).await
+        self.jwk_cache().keys.get(self.clock(), |pace| self.fetch_jwks(pace)).await
     }
 
     /// The public key with this `kid`. None: the server has no such key.
@@ -63,9 +69,29 @@ impl AuthorizationServer {
         if let Some(key) = keys.get(kid) {
             return Ok(Some(key.clone()));
         }
+        Ok(self.newer_jwks(&keys).await?.get(kid).cloned())
+    }
+
+    /// The keys, fetched again because these lack one; the same ones if that was done less than a minute ago.
+    pub(crate) async fn newer_jwks(&self, lacking: &Arc<JwkSet>) -> Result<Arc<JwkSet>, Error> {
         let fetch = |pace| self.fetch_jwks(pace);
-        let keys = self.jwk_cache().other_than(&keys, UNKNOWN_KEY, self.clock(), fetch).await?;
-        Ok(keys.get(kid).cloned())
+        self.jwk_cache().keys.other_than(lacking, UNKNOWN_KEY, self.clock(), fetch).await
+    }
+
+    /// The same for what the server itself handed out just now, counted apart: strangers, who can make up what lacks a key, have
+    /// not used it up.
+    #[cfg(feature = "sign-in")]
+    pub(crate) async fn newer_jwks_for_own(&self, lacking: &Arc<JwkSet>) -> Result<Arc<JwkSet>, Error> {
+        let (fetch, now) = (|pace| self.fetch_jwks(pace), || self.clock().now());
+        let refrains = |_| {
+            let mut at = self.jwk_cache().refetched_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let lately = at.is_some_and(|at| now().saturating_duration_since(at) < UNKNOWN_KEY);
+            if !lately {
+                *at = Some(now());
+            }
+            lately
+        };
+        self.jwk_cache().keys.other_unless(lacking, refrains, self.clock(), fetch).await
     }
 
     async fn fetch_jwks(&self, pace: Pace) -> Result<(JwkSet, Duration), Error> {

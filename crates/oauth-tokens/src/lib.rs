@@ -77,6 +77,30 @@
 //! # }
 //! ```
 //!
+//! # By a user in the browser: authorization code
+//!
+//! With the feature `sign-in`: a web application sends the browser away, and keeps what is pending in the session of that
+//! browser until it comes back. The crate `axum-oauth` does this for axum.
+//!
+//! ```no_run
+//! # #[cfg(feature = "sign-in")]
+//! # async fn example(client: oauth_tokens::TokenClient, query: &str) -> Result<(), oauth_tokens::Error> {
+//! use oauth_tokens::Callback;
+//!
+//! let sign_in = client.sign_in("https://app.example.com/callback").scope("openid offline_access orders");
+//! let (url, pending) = sign_in.return_to("/orders").begin().await?.into_parts();
+//! # let _ = url; // redirect the browser there, with `pending` in its session
+//!
+//! // At /callback, with `pending` taken out of the session:
+//! let signed_in = client.finish_sign_in(pending, &Callback::from_query(query)?).await?;
+//! let user = signed_in.id_token.as_ref().map(|user| user.subject());
+//! println!("{user:?} goes on to {}", signed_in.return_to());
+//! let tokens = client.refresh_token(signed_in.into_tokens()).cached()?;
+//! # let _ = tokens;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # For many: a pool by key
 //!
 //! ```
@@ -105,6 +129,8 @@
 //! |---|---|---|
 //! | `reqwest` | yes | the default [`HttpClient`]: reqwest with rustls, redirects off |
 //! | `signing` | no | keys and signatures over aws-lc-rs: [`SigningKey`], [`Signer`], and client authentication by signed assertions |
+//! | `sign-in` | no | users who sign in: the authorization code flow, ID tokens, userinfo and logout |
+//! | `native` | no | sign-in in the browser of this machine (RFC 8252), for command-line tools and desktop programs |
 //! | `store` | no | token stores: tokens that outlive the process, or are shared by a fleet; user tokens |
 //! | `metrics` | no | figures for the `metrics` facade |
 //! | `test-util` | no | puts the clock on tokio's, so that tests can pause and advance it |
@@ -129,20 +155,31 @@ mod form;
 mod gate;
 mod grant;
 mod http_client;
+#[cfg(feature = "sign-in")]
+mod id_token;
 mod introspection;
 mod json;
 mod jwks;
 #[cfg(feature = "signing")]
 mod jws;
+#[cfg(feature = "sign-in")]
+mod logout;
+#[cfg(feature = "sign-in")]
+mod logout_token;
+#[cfg(feature = "native")]
+mod native;
 mod pool;
 mod protected_resource;
 mod pushed_request;
+mod renewed_user;
 mod request;
 mod response;
 mod retry;
 mod revocation;
 mod secret;
 mod server;
+#[cfg(feature = "sign-in")]
+mod sign_in;
 #[cfg(feature = "signing")]
 mod signer;
 mod source;
@@ -155,6 +192,8 @@ mod token;
 mod token_file;
 #[cfg(feature = "store")]
 mod user_tokens;
+#[cfg(feature = "sign-in")]
+mod userinfo;
 
 pub use cache::{TokenCache, TokenCopy, TokenStatus};
 pub use client::TokenClient;
@@ -176,8 +215,16 @@ pub use grant::{
 pub use http_client::HttpClient;
 #[cfg(feature = "reqwest")]
 pub use http_client::HttpClientBuilder;
+#[cfg(feature = "sign-in")]
+pub use id_token::{IdToken, IdTokenCheck};
 pub use introspection::{Introspection, IntrospectionRequest};
 pub use jwks::{Jwk, JwkSet};
+#[cfg(feature = "sign-in")]
+pub use logout::EndSession;
+#[cfg(feature = "sign-in")]
+pub use logout_token::LogoutToken;
+#[cfg(feature = "native")]
+pub use native::NativeSignIn;
 pub use pool::{PoolStatus, TokenPool};
 pub use protected_resource::ProtectedResource;
 pub use pushed_request::PushedRequest;
@@ -185,6 +232,8 @@ pub use request::TokenRequest;
 pub use revocation::{Revocation, TokenHint};
 pub use secret::Secret;
 pub use server::{AuthorizationServer, AuthorizationServerBuilder};
+#[cfg(feature = "sign-in")]
+pub use sign_in::{Callback, PendingSignIn, Prompt, SignInRequest, SignInStarted, SignedIn};
 #[cfg(feature = "signing")]
 pub use signer::{Algorithm, KeySource, PublicJwk, Signer, SigningKey, SigningKeyFile};
 pub use source::{Rejection, SourceFn, TokenSource, source_fn};
@@ -195,4 +244,6 @@ pub use telemetry::describe_metrics;
 pub use token::{AccessToken, Proof, TokenSet};
 pub use token_file::TokenFile;
 #[cfg(feature = "store")]
-pub use user_tokens::UserTokens;
+pub use user_tokens::{NewSignIn, UserTokens};
+#[cfg(feature = "sign-in")]
+pub use userinfo::UserInfo;

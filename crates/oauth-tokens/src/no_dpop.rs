@@ -23,7 +23,7 @@ impl Possession for BoundKey {
         match self.0 {}
     }
 
-    #[cfg(feature = "store")]
+    #[cfg(any(feature = "sign-in", feature = "store"))]
     fn thumbprint(&self) -> &str {
         match self.0 {}
     }

@@ -14,7 +14,7 @@ use crate::{
 impl TokenClient {
     /// Hands in an authorization request beforehand (RFC 9126): its parameters go from server to server, and the browser
     /// carries nothing but a reference to them. A building block: what is in the form, and what becomes of the browser, is the
-    /// caller's.
+    /// caller's. With the feature `sign-in`, `SignInRequest::pushed` does all of it.
     ///
     /// The client's id and authentication are added.
     ///

@@ -31,6 +31,7 @@ pub(crate) const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 /// # }
 /// # Ok::<(), oauth_tokens::Error>(())
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct TokenRequest<G> {
     pub(crate) client: TokenClient,

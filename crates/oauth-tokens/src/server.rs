@@ -131,6 +131,15 @@ impl AuthorizationServer {
         }
     }
 
+    /// A page of the server's, by its name in the metadata: where a browser goes, which has no certificate of the client's.
+    #[cfg(feature = "sign-in")]
+    pub(crate) async fn find_page(&self, name: &str) -> Result<EndpointUrl, Error> {
+        match (&self.0.place, self.0.overrides.get(name)) {
+            (Place::Issuer(_), None) => self.metadata().await?.checked_endpoint(name, false),
+            _ => self.find_endpoint(name, &ClientAuth::none()).await,
+        }
+    }
+
     /// The issuer that the server was given by, as its metadata must spell it.
     pub(crate) fn expected_issuer(&self) -> Option<&str> {
         match &self.0.place {
@@ -147,7 +156,7 @@ impl AuthorizationServer {
     }
 
     /// Which server it is, to the last byte. A query may be a secret, so this is for digests only.
-    #[cfg(feature = "store")]
+    #[cfg(any(feature = "sign-in", feature = "store"))]
     pub(crate) fn identity(&self) -> String {
         let place = match &self.0.place {
             Place::TokenEndpoint(url) => url.as_str().to_owned(),
@@ -220,6 +229,9 @@ impl AuthorizationServerBuilder {
 
     /// Accepts metadata that speak for this issuer instead of the one given: for servers whose metadata differ from
     /// their own URL, by a trailing slash or a tenant's placeholder. The comparison stays exact (D2).
+    ///
+    /// It is the `iss` of ID tokens, too. One with a tenant's placeholder stands for any tenant: whose users are let in is said by
+    /// `TokenClient::trust_tenant` (feature `sign-in`).
     pub fn accept_metadata_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.metadata_issuer = Some(issuer.into());
         self

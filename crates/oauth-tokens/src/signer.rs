@@ -23,8 +23,16 @@ pub enum Algorithm {
     Es384,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
     /// RSASSA-PSS with SHA-256.
     Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
     /// Ed25519, by the name that RFC 8037 gave it, and that most servers know: `EdDSA`.
     EdDsa,
     /// Ed25519, by its own name (RFC 9864): `Ed25519`.
@@ -32,6 +40,19 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    const ALL: [Self; 10] = [
+        Self::Es256,
+        Self::Es384,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+        Self::Ed25519,
+    ];
+
     /// The value of `alg` in a header (RFC 7515, section 4.1.1).
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -39,15 +60,18 @@ impl Algorithm {
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
             Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::EdDsa => "EdDSA",
             Self::Ed25519 => "Ed25519",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Es256, Self::Es384, Self::Rs256, Self::Ps256, Self::EdDsa, Self::Ed25519];
-        all.into_iter().find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// Turns an ECDSA signature in DER, as KMSes, HSMs and OpenSSL give it, into the form of JOSE: both numbers at their
@@ -78,7 +102,7 @@ impl Algorithm {
         match self {
             Self::Es256 => Some(64),
             Self::Es384 => Some(96),
-            Self::Rs256 | Self::Ps256 | Self::EdDsa | Self::Ed25519 => None,
+            _ => None,
         }
     }
 }

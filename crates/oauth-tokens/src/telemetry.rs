@@ -236,6 +236,10 @@ fn outcome(error: &Error) -> &'static str {
         ErrorKind::DeviceCodeExpired => "device_code_expired",
         ErrorKind::Store => "store",
         ErrorKind::SignInRequired => "sign_in_required",
+        ErrorKind::InteractionRequired => "interaction_required",
+        ErrorKind::InvalidCallback => "invalid_callback",
+        ErrorKind::InvalidIdToken => "invalid_id_token",
+        ErrorKind::SignInCancelled => "sign_in_cancelled",
         ErrorKind::Source => "source",
         ErrorKind::NoRuntime => "no_runtime",
     }

@@ -56,7 +56,7 @@ impl fmt::Debug for Proof {
 pub(crate) trait Possession: Send + Sync {
     fn prove(&self, method: &Method, url: &str, token: &str, nonce: Option<&str>) -> Proof;
     fn learn_nonce(&self, url: &str, headers: &HeaderMap) -> Option<String>;
-    #[cfg(feature = "store")]
+    #[cfg(any(feature = "sign-in", feature = "store"))]
     fn thumbprint(&self) -> &str;
 }
 

@@ -2,11 +2,15 @@
 //!
 //! | file | idea |
 //! |---|---|
+//! | `discarded.rs` | whose tokens are not to be revoked, though they are gone |
+//! | `new_sign_in.rs` | what a sign-in brings |
 //! | `renewal.rs` | one renewal of a user's tokens at a time, in the whole fleet; nothing rotated is lost |
 //! | `sign_ins.rs` | which users signed in anew, so that what was remembered against them ends |
 //! | `source.rs` | the token source of one user |
 //! | `unsaved.rs` | what is saved, and rotated refresh tokens that the store did not take yet |
 
+mod discarded;
+mod new_sign_in;
 mod renewal;
 mod sign_ins;
 mod source;
@@ -19,13 +23,16 @@ use std::{
     time::Duration,
 };
 
+pub use self::new_sign_in::NewSignIn;
 use self::{
-    renewal::{Users, revoke},
+    renewal::{LEASE, Users, revoke},
     source::UserSource,
 };
+#[cfg(feature = "sign-in")]
+use crate::IdToken;
 use crate::{
     AccessToken, Error, ErrorKind, MemoryStore, PoolStatus, SharedStore, StoreKey, TokenCache, TokenClient, TokenPool,
-    TokenSet, store::Kept,
+    store::Kept,
 };
 
 /// How often a user is taken at their word while others change the same record.
@@ -91,6 +98,12 @@ const MAX_ROUNDS: u32 = 3;
 /// - What a renewal brought after the user signed in anew, or was forgotten, is not used. It is revoked if the user was
 ///   forgotten; after a sign-in it may be of the same session at the server, and is left to expire.
 ///
+/// # ID tokens
+///
+/// With the feature `sign-in`, the ID token of a sign-in is kept, sealed as the refresh token is. When a renewal brings another one,
+/// it must be of the same issuer and user (OpenID Connect Core, section 12.2): if not, the sign-in is over, and what came is
+/// revoked. It is not used otherwise, and not kept; one that cannot be read, as it is encrypted for example, is passed over.
+///
 /// # When the sign-in is over
 ///
 /// When the server does not accept a refresh token any more (`invalid_grant`), it is deleted, if it is still the one that the
@@ -152,17 +165,20 @@ impl<K: Display + Eq + Hash + Clone + Send + Sync + 'static> UserTokens<K> {
         Self::over(self.users.with_capacity(users))
     }
 
-    /// Takes over what a user's sign-in brought, in the place of what there was. The tokens are saved when this returns.
+    /// Takes over what a user's sign-in brought, in the place of what there was: a [`TokenSet`](crate::TokenSet), or (feature `sign-in`) a
+    /// `SignedIn`, whose ID token is kept, too. The tokens are saved when this returns.
     ///
     /// Without a refresh token among them, the user has to sign in again when the access token has had its use.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Store`] when they could not be saved.
-    pub async fn sign_in(&self, user: &K, tokens: TokenSet) -> Result<(), Error> {
+    pub async fn sign_in(&self, user: &K, tokens: impl Into<NewSignIn>) -> Result<(), Error> {
         let key = self.users.key(user);
+        let NewSignIn { tokens, id_token } = tokens.into();
         let mut kept = self.users.kept(&tokens, self.users.store.now());
         kept.refresh_token = tokens.refresh_token.filter(|token| !token.is_empty());
+        kept.id_token = id_token;
         for _ in 0..MAX_ROUNDS {
             let previous = self.users.store.load(&key).await?.map(|record| record.version);
             if self.users.replace(&key, previous, &kept).await? {
@@ -197,6 +213,21 @@ impl<K: Display + Eq + Hash + Clone + Send + Sync + 'static> UserTokens<K> {
         self.get(user)?.token().await
     }
 
+    /// The ID token of a user's sign-in, as it was verified then; it may have expired since. Read from the store each time.
+    ///
+    /// It is the hint that a logout sends ([`TokenClient::end_session`]), and says who the user is. None: the sign-in brought
+    /// none, or the record is of a key that this process does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] when the store fails.
+    #[cfg(feature = "sign-in")]
+    pub async fn id_token(&self, user: &K) -> Result<Option<IdToken>, Error> {
+        let record = self.users.store.load(&self.users.key(user)).await?;
+        let id_token = record.as_ref().and_then(Kept::read).and_then(|kept| kept.id_token);
+        Ok(id_token.and_then(|raw| IdToken::from_store(&raw).ok()))
+    }
+
     /// Signs a user out: deletes the tokens, here and in the store, and has the server revoke the refresh token and the access
     /// token (RFC 7009). Other processes, and whoever holds what [`get`](Self::get) gave, may use the access token until it is
     /// due.
@@ -210,15 +241,34 @@ impl<K: Display + Eq + Hash + Clone + Send + Sync + 'static> UserTokens<K> {
     /// [`ErrorKind::Store`] when the tokens could not be deleted: nothing is forgotten then. Else why the refresh token could not
     /// be revoked: it is forgotten all the same.
     pub async fn forget(&self, user: &K) -> Result<(), Error> {
+        for kept in self.take(user).await? {
+            revoke(&self.users.client, &kept).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a user's tokens as [`forget`](Self::forget) does, and has the server revoke nothing: for a user whom the server has
+    /// signed out itself, or whose next sign-in took the place of this one. Many servers end the next one, too, when a token of
+    /// the one before it is revoked. What a renewal that is under way in this process brings is not revoked, either; one of another
+    /// process is, as it cannot tell this from a sign-out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] when the tokens could not be deleted: nothing is forgotten then.
+    pub async fn discard(&self, user: &K) -> Result<(), Error> {
+        // First: what is under way may end at any moment.
+        self.users.discarded.put(&self.users.key(user), LEASE);
+        self.take(user).await.map(drop)
+    }
+
+    /// All that there was of a user.
+    async fn take(&self, user: &K) -> Result<impl Iterator<Item = Kept> + use<K>, Error> {
         let key = self.users.key(user);
         let stored = self.delete(&key).await?;
         // Not before: as long as the record is there, its refresh token may be of no use without this one.
         let unsaved = self.users.unsaved.take(&key);
         self.pool.forget(user);
-        for kept in [unsaved, stored].into_iter().flatten() {
-            revoke(&self.users.client, &kept).await?;
-        }
-        Ok(())
+        Ok([unsaved, stored].into_iter().flatten())
     }
 
     /// What was deleted, if there was anything.

@@ -58,6 +58,18 @@ impl Metadata {
         self.object.text(name)
     }
 
+    /// Any member.
+    #[cfg(feature = "sign-in")]
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.object.get(name)
+    }
+
+    /// Whether a member of the metadata is `true`.
+    #[cfg(feature = "sign-in")]
+    pub(crate) fn is_true(&self, name: &str) -> bool {
+        self.object.get(name) == Some(&Value::Bool(true))
+    }
+
     /// The URL of an endpoint, `token_endpoint` for example.
     ///
     /// # Errors

@@ -3,7 +3,7 @@ use std::{fmt, pin::Pin, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroizing;
 
-use crate::{BoxError, Error, ErrorKind, Exchange, Form, Grant, TokenSet};
+use crate::{BoxError, Error, ErrorKind, Exchange, Form, Grant, TokenSet, renewed_user};
 
 /// The refresh-token grant (RFC 6749, section 6).
 ///
@@ -29,7 +29,8 @@ use crate::{BoxError, Error, ErrorKind, Exchange, Form, Grant, TokenSet};
 /// ```
 ///
 /// It is made from a refresh token, or from all that an exchange brought: then the access token that came along serves first,
-/// and the refresh token is saved like a rotated one.
+/// and the refresh token is saved like a rotated one. If there was an ID token and a renewal brings one of another user or issuer
+/// (OpenID Connect Core, section 12.2), that is an error for good.
 ///
 /// ```no_run
 /// # async fn example(client: oauth_tokens::TokenClient) -> Result<(), oauth_tokens::Error> {
@@ -54,6 +55,8 @@ struct Held {
     token: Option<Zeroizing<String>>,
     /// A token that could not be saved yet.
     unsaved: bool,
+    /// That of the sign-in: the user must stay the same.
+    id_token: Option<Zeroizing<String>>,
     /// What came along with the first refresh token, and when.
     first: Option<(TokenSet, Instant)>,
 }
@@ -66,7 +69,11 @@ impl RefreshToken {
     pub fn new(refresh_token: impl Into<String>) -> Self {
         let token = Zeroizing::new(refresh_token.into());
         let empty = token.is_empty();
-        Self { empty, held: Mutex::new(Held { token: Some(token), unsaved: false, first: None }), save: None }
+        Self {
+            empty,
+            held: Mutex::new(Held { token: Some(token), unsaved: false, id_token: None, first: None }),
+            save: None,
+        }
     }
 
     /// Saves each rotated refresh token, before the access token that came with it is used; the first one too, if it came with
@@ -111,6 +118,12 @@ impl Grant for RefreshToken {
         }
         let token = held.token.clone().ok_or_else(no_refresh_token)?;
         let mut answer = exchange.send_once(Form::new().with("refresh_token", token.as_str())).await;
+        if let (Some(id_token), Ok(tokens)) = (&held.id_token, &answer)
+            && renewed_user::is_another(Some(id_token), tokens.id_token.as_ref().map(|token| token.as_str()))
+        {
+            held.token = None;
+            return Err(renewed_user::another());
+        }
         // The server may have rotated in an answer that is of no other use.
         let rotated = match &mut answer {
             Ok(tokens) => tokens.refresh_token.clone(),
@@ -142,7 +155,8 @@ fn no_refresh_token() -> Error {
 impl From<TokenSet> for RefreshToken {
     fn from(mut tokens: TokenSet) -> Self {
         let token = tokens.refresh_token.take().filter(|token| !token.is_empty());
-        let held = Held { unsaved: token.is_some(), token, first: Some((tokens, Instant::now())) };
+        let id_token = tokens.id_token.clone();
+        let held = Held { unsaved: token.is_some(), token, id_token, first: Some((tokens, Instant::now())) };
         Self { empty: false, held: Mutex::new(held), save: None }
     }
 }

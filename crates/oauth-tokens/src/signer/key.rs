@@ -8,7 +8,8 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+        RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     },
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -93,7 +94,9 @@ impl SigningKey {
         };
         match members.get("alg").map(Algorithm::from_name) {
             Some(Some(algorithm)) => key.with_algorithm(algorithm),
-            Some(None) => Err(Error::config("the JWK's `alg` is not ES256, ES384, RS256, PS256, EdDSA or Ed25519")),
+            Some(None) => {
+                Err(Error::config("the JWK's `alg` is no known one: ES256, RS256, PS256 or EdDSA, for example"))
+            }
             None => Ok(key),
         }
     }
@@ -113,8 +116,8 @@ impl SigningKey {
         let pair = match algorithm {
             Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::P256),
             Algorithm::Es384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Pair::P384),
-            Algorithm::Rs256 | Algorithm::Ps256 => RsaKeyPair::generate(KeySize::Rsa2048).map(Pair::Rsa),
             Algorithm::EdDsa | Algorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
+            _ => RsaKeyPair::generate(KeySize::Rsa2048).map(Pair::Rsa),
         };
         let pair = pair.map_err(|error| Error::config("a new key could not be made").caused_by(error))?;
         Ok(Self { pair: Arc::new(pair), algorithm, key_id: None, certificate_thumbprint: None })
@@ -127,19 +130,18 @@ impl SigningKey {
         self
     }
 
-    /// Signs by this algorithm: PS256 with an RSA key, or Ed25519 by its own name.
+    /// Signs by this algorithm: PS256 or one with a longer hash with an RSA key, or Ed25519 by its own name.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the key is for another one.
     pub fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, Error> {
-        let fits = matches!(
-            (&*self.pair, algorithm),
-            (Pair::P256(_), Algorithm::Es256)
-                | (Pair::P384(_), Algorithm::Es384)
-                | (Pair::Rsa(_), Algorithm::Rs256 | Algorithm::Ps256)
-                | (Pair::Ed25519(_), Algorithm::EdDsa | Algorithm::Ed25519)
-        );
+        let fits = match &*self.pair {
+            Pair::P256(_) => algorithm == Algorithm::Es256,
+            Pair::P384(_) => algorithm == Algorithm::Es384,
+            Pair::Rsa(_) => rsa_encoding(algorithm).is_some(),
+            Pair::Ed25519(_) => matches!(algorithm, Algorithm::EdDsa | Algorithm::Ed25519),
+        };
         if !fits {
             return Err(Error::config(format!("this key signs by {}, not by {algorithm}", self.algorithm)));
         }
@@ -210,13 +212,26 @@ impl Pair {
             Self::P256(pair) | Self::P384(pair) => Ok(pair.sign(&random, message)?.as_ref().to_vec()),
             Self::Ed25519(pair) => Ok(pair.try_sign(message)?.as_ref().to_vec()),
             Self::Rsa(pair) => {
-                let padding = if algorithm == Algorithm::Ps256 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+                let padding = rsa_encoding(algorithm).ok_or(aws_lc_rs::error::Unspecified)?;
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(padding, &random, message, &mut signature)?;
                 Ok(signature)
             }
         }
     }
+}
+
+/// None: no algorithm of RSA.
+fn rsa_encoding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    Some(match algorithm {
+        Algorithm::Rs256 => &RSA_PKCS1_SHA256,
+        Algorithm::Rs384 => &RSA_PKCS1_SHA384,
+        Algorithm::Rs512 => &RSA_PKCS1_SHA512,
+        Algorithm::Ps256 => &RSA_PSS_SHA256,
+        Algorithm::Ps384 => &RSA_PSS_SHA384,
+        Algorithm::Ps512 => &RSA_PSS_SHA512,
+        _ => return None,
+    })
 }
 
 fn ec(members: &Members, algorithm: &'static EcdsaSigningAlgorithm, length: usize) -> Result<EcdsaKeyPair, Error> {

@@ -3,7 +3,8 @@
 mod keys;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
     RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -37,7 +38,11 @@ fn verifies(algorithm: Algorithm, key: &PublicJwk, message: &[u8], signature: &[
         Algorithm::Es256 => plain(&ECDSA_P256_SHA256_FIXED, point()),
         Algorithm::Es384 => plain(&ECDSA_P384_SHA384_FIXED, point()),
         Algorithm::Rs256 => rsa(&RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::Rs384 => rsa(&RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::Rs512 => rsa(&RSA_PKCS1_2048_8192_SHA512),
         Algorithm::Ps256 => rsa(&RSA_PSS_2048_8192_SHA256),
+        Algorithm::Ps384 => rsa(&RSA_PSS_2048_8192_SHA384),
+        Algorithm::Ps512 => rsa(&RSA_PSS_2048_8192_SHA512),
         Algorithm::EdDsa | Algorithm::Ed25519 => plain(&ED25519, member("x")),
     }
 }
@@ -141,10 +146,19 @@ async fn every_key_signs_from_jwk_and_pem() {
 
 #[tokio::test]
 async fn every_algorithm_signs_with_a_new_key() {
-    use Algorithm::{Ed25519, EdDsa, Es256, Es384, Ps256, Rs256};
-    for (algorithm, name) in
-        [(Es256, "ES256"), (Es384, "ES384"), (Rs256, "RS256"), (Ps256, "PS256"), (EdDsa, "EdDSA"), (Ed25519, "Ed25519")]
-    {
+    use Algorithm::{Ed25519, EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+    for (algorithm, name) in [
+        (Es256, "ES256"),
+        (Es384, "ES384"),
+        (Rs256, "RS256"),
+        (Rs384, "RS384"),
+        (Rs512, "RS512"),
+        (Ps256, "PS256"),
+        (Ps384, "PS384"),
+        (Ps512, "PS512"),
+        (EdDsa, "EdDSA"),
+        (Ed25519, "Ed25519"),
+    ] {
         let key = SigningKey::generate(algorithm).expect("a key").with_key_id("k1");
         let claims = json!({ "iss": "m2m" });
         let header = Map::from_iter([("typ".to_owned(), Value::from("JWT"))]);

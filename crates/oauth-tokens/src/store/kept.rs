@@ -27,7 +27,7 @@ const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long a record stays whose token says nothing of its lifetime: twice as long as it is used.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
-/// Tokens as a store keeps them. ID tokens are not kept: nothing here needs them.
+/// Tokens as a store keeps them.
 #[derive(Clone)]
 pub(crate) struct Kept {
     access_token: Zeroizing<String>,
@@ -40,12 +40,15 @@ pub(crate) struct Kept {
     issued_token_type: Option<TokenType>,
     authorization_details: Option<Value>,
     pub(crate) refresh_token: Option<Zeroizing<String>>,
+    /// The one of the sign-in, which was verified: later ones bring nothing that is needed.
+    pub(crate) id_token: Option<Zeroizing<String>>,
     /// A digest of the resources that the access token is for, if any were named.
     pub(crate) resources: Option<String>,
 }
 
 impl Kept {
-    /// What is kept of tokens that were asked for at this moment; the refresh token not.
+    /// What is kept of tokens that were asked for at this moment; neither the refresh token nor the ID token, which nobody has
+    /// verified.
     pub(crate) fn of(tokens: &TokenSet, issued_at: SystemTime) -> Self {
         Self {
             access_token: Zeroizing::new(tokens.access_token.secret().to_owned()),
@@ -57,6 +60,7 @@ impl Kept {
             issued_token_type: tokens.issued_token_type.clone(),
             authorization_details: tokens.authorization_details.clone(),
             refresh_token: None,
+            id_token: None,
             resources: None,
         }
     }
@@ -139,6 +143,7 @@ impl Kept {
         set("issued_token_type", self.issued_token_type.as_ref().map(|kind| Value::from(kind.as_str())));
         set("authorization_details", self.authorization_details.clone());
         set("refresh_token", self.refresh_token.as_ref().map(text));
+        set("id_token", self.id_token.as_ref().map(text));
         set("resources", self.resources.clone().map(Value::from));
         Zeroizing::new(Value::Object(fields).to_string().into_bytes())
     }
@@ -162,6 +167,7 @@ impl Kept {
             issued_token_type: object.text("issued_token_type").and_then(TokenType::read),
             authorization_details: object.get("authorization_details").filter(|details| details.is_array()).cloned(),
             refresh_token: text("refresh_token").map(Zeroizing::new),
+            id_token: text("id_token").map(Zeroizing::new),
             resources: text("resources"),
         })
     }

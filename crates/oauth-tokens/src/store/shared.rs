@@ -90,21 +90,40 @@ impl SharedStore {
         }))
     }
 
-    pub(crate) async fn load(&self, key: &StoreKey) -> Result<Option<Record>, Error> {
+    /// What a key has; see [`TokenStore::load`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] when the store fails, or takes too long.
+    pub async fn load(&self, key: &StoreKey) -> Result<Option<Record>, Error> {
         self.call(StoreOperation::Load, CALL_TIMEOUT, self.0.store.load(key)).await
     }
 
-    pub(crate) async fn replace(
+    /// Puts a record in the place of the one with the expected version; see [`TokenStore::replace`].
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load): it may be there all the same.
+    pub async fn replace(&self, key: &StoreKey, expected: Option<u64>, record: &Record) -> Result<bool, Error> {
+        self.replace_within(CALL_TIMEOUT, key, expected, record).await
+    }
+
+    pub(crate) async fn replace_within(
         &self,
+        limit: Duration,
         key: &StoreKey,
         expected: Option<u64>,
         record: &Record,
-        limit: Duration,
     ) -> Result<bool, Error> {
         self.call(StoreOperation::Replace, limit, self.0.store.replace(key, expected, record)).await
     }
 
-    pub(crate) async fn delete(&self, key: &StoreKey, expected: u64) -> Result<bool, Error> {
+    /// Deletes the record with this version; see [`TokenStore::delete`].
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load): it may be gone all the same.
+    pub async fn delete(&self, key: &StoreKey, expected: u64) -> Result<bool, Error> {
         self.call(StoreOperation::Delete, CALL_TIMEOUT, self.0.store.delete(key, expected)).await
     }
 

@@ -244,7 +244,7 @@ impl StoredSource {
             let version = self.store.next_version(key, place.previous);
             self.store.raise_floor(key, version);
             if let Some(record) = self.record(tokens, version, issued_at)
-                && self.store.replace(key, place.previous, &record, limit).await.is_err()
+                && self.store.replace_within(limit, key, place.previous, &record).await.is_err()
             {
                 // It would only be waited for again.
                 return;

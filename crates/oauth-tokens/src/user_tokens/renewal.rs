@@ -8,14 +8,17 @@ use std::{
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use zeroize::Zeroizing;
 
 use super::{
+    discarded::Discarded,
     sign_ins::SignIns,
     unsaved::{AllUnsaved, Saved},
 };
 use crate::{
     AccessToken, Error, ErrorKind, Exchange, Form, Lease, SharedStore, StoreKey, TokenClient, TokenHint, TokenSet,
     clock::jitter,
+    renewed_user,
     request::{EXCHANGE_DEADLINE, within_deadline},
     store::{Kept, counted_from_before},
     timer,
@@ -26,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A lease that is older than this is not begun with any more: the runtime stood still.
 const BEGIN_WITHIN: Duration = Duration::from_secs(2);
 /// Longer than all that is done with it: begin, exchange, save.
-const LEASE: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_secs(6));
+pub(super) const LEASE: Duration = EXCHANGE_DEADLINE.saturating_add(Duration::from_secs(6));
 /// How long somebody waits for another one's renewal.
 const WAIT: Duration = Duration::from_secs(9);
 /// The pauses between two looks: the first, and the longest.
@@ -37,6 +40,7 @@ pub(super) struct Users {
     pub(super) client: TokenClient,
     pub(super) store: SharedStore,
     pub(super) unsaved: AllUnsaved,
+    pub(super) discarded: Discarded,
     sign_ins: SignIns,
     pub(super) idle: Duration,
     /// How many users' access tokens are held in memory, if not as many as usual.
@@ -67,6 +71,7 @@ impl Users {
             client,
             store,
             unsaved: AllUnsaved::default(),
+            discarded: Discarded::default(),
             sign_ins: SignIns::default(),
             idle: IDLE,
             capacity: None,
@@ -109,6 +114,12 @@ impl Users {
         kept
     }
 
+    fn kept_with(&self, tokens: &TokenSet, refresh_token: Option<Zeroizing<String>>, issued_at: SystemTime) -> Kept {
+        let mut kept = self.kept(tokens, issued_at);
+        kept.refresh_token = refresh_token;
+        kept
+    }
+
     fn resources_digest(&self) -> Option<String> {
         let mut resources: Vec<&[u8]> = self.resources.iter().map(String::as_bytes).collect();
         resources.sort_unstable();
@@ -119,6 +130,7 @@ impl Users {
     /// Nothing that was known of the user before counts any more.
     pub(super) fn signed_in(&self, key: &StoreKey) {
         self.unsaved.take(key);
+        self.discarded.take_back(key);
         self.sign_ins.count(key);
     }
 
@@ -249,11 +261,20 @@ impl Users {
         }
         let (issued_at, waited) = (self.store.now(), began.elapsed());
         match self.exchange(&refresh_token).await {
+            Ok(tokens)
+                if renewed_user::is_another(
+                    loaded.kept.id_token.as_deref().map(|t| t.as_str()),
+                    tokens.id_token.as_deref().map(|t| t.as_str()),
+                ) =>
+            {
+                self.revoke_detached(&self.kept_with(&tokens, tokens.refresh_token.clone(), issued_at))?;
+                Err(self.end(key, &loaded, renewed_user::another()).await)
+            }
             Ok(tokens) => {
-                let mut kept = self.kept(&tokens, issued_at);
                 let rotated = tokens.refresh_token.clone().filter(|new| !new.is_empty() && *new != refresh_token);
                 let is_rotated = rotated.is_some();
-                kept.refresh_token = Some(rotated.unwrap_or(refresh_token));
+                let mut kept = self.kept_with(&tokens, rotated.or(Some(refresh_token)), issued_at);
+                kept.id_token.clone_from(&loaded.kept.id_token);
                 match self.save(key, loaded.version, &kept, lease).await {
                     Ok(Saved::Here) => Ok(counted_from_before(tokens, waited)),
                     Ok(Saved::Superseded) => Err(superseded()),

@@ -106,7 +106,7 @@ impl Users {
     /// Puts these tokens in the place of what there was.
     pub(super) async fn replace(&self, key: &StoreKey, previous: Option<u64>, kept: &Kept) -> Result<bool, Error> {
         let record = self.record(key, previous, kept);
-        self.store.replace(key, previous, &record, SAVE_TIMEOUT).await
+        self.store.replace_within(SAVE_TIMEOUT, key, previous, &record).await
     }
 
     fn record(&self, key: &StoreKey, previous: Option<u64>, kept: &Kept) -> Record {
@@ -149,7 +149,7 @@ impl Users {
     }
 
     async fn replace_with(&self, key: &StoreKey, previous: u64, record: &Record) -> Result<Saved, Error> {
-        if self.store.replace(key, Some(previous), record, SAVE_TIMEOUT).await? {
+        if self.store.replace_within(SAVE_TIMEOUT, key, Some(previous), record).await? {
             return Ok(Saved::Here);
         }
         match self.store.load(key).await? {
@@ -158,19 +158,20 @@ impl Users {
             // The user signed in anew. Our tokens may be of the same session at the server, so they are not revoked.
             Some(_) => Ok(Saved::Superseded),
             None => {
-                self.revoke_detached(record)?;
+                if let Some(kept) = Kept::read(record).filter(|_| !self.discarded.has(key)) {
+                    self.revoke_detached(&kept)?;
+                }
                 Ok(Saved::Superseded)
             }
         }
     }
 
-    /// The user was forgotten meanwhile: what was issued since is to end, too.
-    fn revoke_detached(&self, record: &Record) -> Result<(), Error> {
-        let Some(kept) = Kept::read(record) else { return Ok(()) };
-        let client = self.client.clone();
+    /// Nobody is to have them: what was issued is to end, too.
+    pub(super) fn revoke_detached(&self, kept: &Kept) -> Result<(), Error> {
+        let (client, kept) = (self.client.clone(), kept.clone());
         timer::runtime()?.spawn(async move {
             if let Err(error) = revoke(&client, &kept).await {
-                tracing::debug!(%error, "the tokens of a user who was forgotten could not be revoked");
+                tracing::debug!(%error, "tokens that nobody is to have could not be revoked");
             }
         });
         Ok(())

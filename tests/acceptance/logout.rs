@@ -1,0 +1,4 @@
+//! L4: the end of a session, begun here or told by the server.
+
+mod end_session;
+mod tokens;
