@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/tools
-published=(-p oauth-tokens -p tower-oauth -p oauth-tokens-redis -p oauth-test-server)
+published=(-p oauth-tokens -p tower-oauth -p axum-oauth -p oauth-tokens-redis -p oauth-test-server)
 mode=${1:-full}
 summary=()
 failed=0
@@ -28,14 +28,14 @@ acceptance() {
 }
 
 all_tests() {
-  tests/interop/install.sh && tests/redis/install.sh && cargo test --locked --workspace
+  tests/interop/install.sh && tests/redis/install.sh && tests/browser/install.sh && cargo test --locked --workspace
 }
 
 # The programs that the tests have built: the same code, features and all.
 examples() {
   local name command
-  for name in quickstart reqwest_client compose identity_servers grpc on_behalf_of device_login mcp_client \
-    multi_tenant egress_proxy fleet 'fleet --lifetimes 2 --kill-redis'; do
+  for name in quickstart reqwest_client compose identity_servers grpc on_behalf_of device_login login mcp_client \
+    multi_tenant egress_proxy 'web_login --demo' fleet 'fleet --lifetimes 2 --kill-redis'; do
     printf -- '-- %s\n' "$name"
     read -ra command <<<"$name"
     "$target/debug/examples/${command[0]}" "${command[@]:1}" || return 1

@@ -8,10 +8,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tests::support::TempFolder;
+use tests::{program, support::TempFolder};
 
 use crate::{
-    against_both, program,
+    against_both,
     server::{RealServer, Registered},
 };
 

@@ -9,9 +9,9 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{support::TempFolder, wire::reqwest_client};
+use tests::{program, support::TempFolder, wire::reqwest_client};
 
-use crate::{against_both, program, server::RealServer};
+use crate::{against_both, server::RealServer};
 
 against_both!(p1_it_adds_tokens_and_ends_when_told, p1_it_says_what_is_wrong_with_its_settings);
 

@@ -17,7 +17,6 @@ mod jwt_bearer;
 mod layer;
 mod lifetimes;
 mod mtls;
-mod program;
 mod rar;
 mod refresh;
 mod renewal;

@@ -1,18 +1,9 @@
-//! The servers as child processes, and what their first line says of them.
+//! The servers, and what their first line says of them.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, LazyLock, Once, mpsc},
-    thread,
-    time::Duration,
-};
+use std::sync::{Arc, LazyLock};
 
+use ::tests::real_server::{self, Process};
 use serde_json::Value;
-
-/// How long a server may take to start, on a machine that is busy.
-const START: Duration = Duration::from_secs(60);
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop");
 
 /// A running server, or one of its realms. It ends when the last of them is dropped, or with this process: its stdin is
 /// then closed.
@@ -21,12 +12,6 @@ pub(crate) struct RealServer {
     told: Value,
     /// Held, not used: it runs as long as somebody has this.
     _process: Arc<Process>,
-}
-
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    stdin: Option<ChildStdin>,
 }
 
 /// A client that a server knows.
@@ -52,40 +37,8 @@ pub(crate) fn django() -> &'static RealServer {
 impl RealServer {
     /// Starts a server with an empty store: `oidc` or `django`.
     pub(crate) fn start(which: &str) -> Self {
-        install();
-        let mut child = Command::new(format!("{SCRIPTS}/start.sh"))
-            .arg(which)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start.sh runs");
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut stderr = child.stderr.take().expect("a pipe");
-        let complaints = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let (send, receive) = mpsc::channel();
-        thread::spawn(move || {
-            let mut line = String::new();
-            let mut stdout = BufReader::new(stdout);
-            let _ = stdout.read_line(&mut line);
-            let _ = send.send(line);
-            // Read on to the end, so that whatever else the server says never blocks it.
-            let _ = stdout.read_to_end(&mut Vec::new());
-        });
-        let line = receive.recv_timeout(START).unwrap_or_default();
-        match serde_json::from_str(&line) {
-            Ok(told) => Self { told, _process: Arc::new(Process { child, stdin }) },
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("{which} did not start: {line:?}\n{}", complaints.join().unwrap_or_default());
-            }
-        }
+        let (told, process) = real_server::start(which);
+        Self { told, _process: Arc::new(process) }
     }
 
     /// Another authorization server and API of the same process, for the same clients: `nonce`, `single_use` or `tls`.
@@ -130,30 +83,6 @@ impl RealServer {
     pub(crate) fn of_client(&self, role: &str, what: &str) -> &str {
         self.text(&format!("/clients/{role}/{what}"))
     }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        for _ in 0..100 {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Once for each process; it does nothing when all is there. What is missing is an error, never a skipped test.
-fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let output = Command::new(format!("{SCRIPTS}/install.sh")).output().expect("install.sh runs");
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the servers cannot be installed: {complaints}");
-    });
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Prints the program of a Redis (or Valkey) server, version 6 or newer; installs Debian's package where there is none.
 set -euo pipefail
-
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+. "$(dirname "$0")/../debian.sh"
 
 # Debian puts servers where a user's PATH may not look.
 PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin
@@ -22,43 +20,10 @@ find_server() {
   return 1
 }
 
-# No server of the package's own is started: the tests start theirs, on free ports.
-install_package() {
-  cat <<'ROOT' | "$@" sh -s
-set -eu
-export DEBIAN_FRONTEND=noninteractive
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  trap 'rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-fi
-# Test binaries may come here at the same time.
-wait='-o DPkg::Lock::Timeout=120'
-apt-get $wait update
-apt-get $wait install -y --no-install-recommends redis-server </dev/null
-ROOT
-}
-
 find_server && exit
 
-if command -v apt-get >/dev/null; then
-  if [ "$(id -u)" = 0 ]; then
-    as_root=(env)
-  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-    as_root=(sudo -n)
-  fi
-fi
-if [ -z "${as_root:-}" ]; then
-  echo 'tests/redis/install.sh: please install redis-server or valkey-server, version 6 or newer' >&2
-  exit 1
-fi
-if ! install_package "${as_root[@]}" >"$log" 2>&1; then
-  cat "$log" >&2
-  echo 'tests/redis/install.sh: the package redis-server could not be installed' >&2
-  exit 1
-fi
+debian_install 'redis-server or valkey-server, version 6 or newer' redis-server
 find_server || {
-  echo 'tests/redis/install.sh: the package redis-server is older than version 6' >&2
+  echo "$0: the package redis-server is older than version 6" >&2
   exit 1
 }

@@ -2,6 +2,8 @@
 pub mod grpc;
 pub mod numbered;
 pub mod probe;
+pub mod program;
+pub mod real_server;
 pub mod redis;
 pub mod script;
 pub mod source;

@@ -1,25 +1,31 @@
 // oidc-provider, set up.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { Provider, errors } from 'oidc-provider';
 import instance from 'oidc-provider/lib/helpers/weak_cache.js';
 
 import { lifetimeOf, lifetimes, registered } from './clients.mjs';
 import { ALGORITHMS, SingleUseNonces } from './dpop.mjs';
+import { interactions, rpInitiatedLogout } from './interactions.mjs';
 
 const PATHS = {
   authorization_endpoint: '/auth',
   device_authorization_endpoint: '/device/auth',
+  end_session_endpoint: '/session/end',
   introspection_endpoint: '/token/introspection',
   jwks_uri: '/jwks',
   pushed_authorization_request_endpoint: '/request',
+  registration_endpoint: '/reg',
   revocation_endpoint: '/token/revocation',
   token_endpoint: '/token',
+  userinfo_endpoint: '/me',
 };
 export const endpoints = (origin, names = Object.keys(PATHS)) =>
   Object.fromEntries(names.map((name) => [name, `${origin}${PATHS[name]}`]));
 // Where a client authenticates itself, and so may have to show a certificate (RFC 8705, 5).
-const ALIASED = Object.keys(PATHS).filter((name) => !['authorization_endpoint', 'jwks_uri'].includes(name));
+const ALIASED = Object.keys(PATHS).filter((name) => ![
+  'authorization_endpoint', 'end_session_endpoint', 'jwks_uri', 'registration_endpoint', 'userinfo_endpoint',
+].includes(name));
 
 // RFC 8707. Without a resource tokens are opaque. The server takes one resource a request; two are invalid_target.
 export const resources = { jwt: 'https://jwt.api.test/', opaque: 'https://opaque.api.test/v1' };
@@ -62,12 +68,16 @@ export function authorizationServer(issuer, { nonces, mtls } = {}) {
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     enabledJWA: { clientAuthSigningAlgValues: ['HS256', ...ALGORITHMS], dPoPSigningAlgValues: ALGORITHMS },
-    scopes: ['api', 'api:read', 'api:write', 'offline_access'],
+    scopes: ['openid', 'api', 'api:read', 'api:write', 'offline_access'],
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
     jwks: { keys },
     cookies: { keys: [randomBytes(32).toString('hex')] },
-    findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+    findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => claimsOf(id) }),
+    interactions,
     extraTokenClaims: async (ctx) => ctx?.oidc?.act && { act: ctx.oidc.act },
     rotateRefreshToken: true,
+    // Its own refuses loopback, where the applications are that it tells of a sign-out.
+    fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
     ttl: {
       ClientCredentials: ttl, AccessToken: ttl, DeviceCode: ttl,
       RefreshToken: 3600, Grant: 3600, IdToken: lifetimes.long,
@@ -77,6 +87,10 @@ export function authorizationServer(issuer, { nonces, mtls } = {}) {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
+      rpInitiatedLogout,
+      backchannelLogout: { enabled: true },
+      // Anybody may register a client: so a test names the addresses of its own web application.
+      registration: { enabled: true, idFactory: registeredId },
       introspection: { enabled: true, allowedPolicy: async () => true }, // the API asks about everyone's tokens
       revocation: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
@@ -108,6 +122,17 @@ export function authorizationServer(issuer, { nonces, mtls } = {}) {
   if (singleUse) instance(provider).DPoPNonces = singleUse;
   return { provider, forgetNonces: () => singleUse?.forget() };
 }
+
+const claimsOf = (id) => ({
+  sub: id,
+  name: id.charAt(0).toUpperCase() + id.slice(1),
+  preferred_username: id,
+  email: `${id}@users.test`,
+  email_verified: true,
+});
+
+// Tokens of whose `client_name` ends in `-short` are short, as those of the clients that were there before.
+const registeredId = (ctx) => `${ctx.oidc.body.client_name ?? 'app'}-`.replace(/(-short)?-$/, `-${randomUUID()}$1`);
 
 function validatePayment(_ctx, { type, ...detail }) {
   if (typeof detail.amount !== 'string') throw new errors.InvalidAuthorizationDetails(`a ${type} needs an amount`);

@@ -19,6 +19,7 @@ export const lifetimeOf = (clientId) => (clientId.endsWith('-short') ? lifetimes
 const ODD_SECRET = 's:e c/r+e%t&=~"\'\\?';
 const scope = 'api api:read'; // `api:write` exists too, but no client may have it: invalid_scope
 const offline = `${scope} offline_access`;
+const signIn = `openid profile email ${offline}`;
 const redirect = 'https://client.test/callback';
 
 const METHODS = { basic: 'client_secret_basic', post: 'client_secret_post' };
@@ -72,6 +73,13 @@ const asJwk = ({ der, publicKey }, index) => ({
 const user = { grants: [GRANTS.code, GRANTS.refresh] };
 const offlineUser = { ...user, told: { scope: offline } };
 const device = { grants: [GRANTS.device, GRANTS.refresh], told: { scope: offline } };
+// RFC 8252: any port of the loopback address.
+const native = {
+  grants: [GRANTS.code, GRANTS.refresh, GRANTS.device],
+  told: { scope: signIn },
+  application_type: 'native',
+  redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
+};
 const dpop = { dpop_bound_access_tokens: true };
 
 const roles = {
@@ -109,6 +117,8 @@ const roles = {
   device: client('device', 'none', device),
   device_short: client('device-short', 'none', device),
   device_slow: client('device-slow', 'none', device),
+  native: client('native', 'none', native),
+  native_short: client('native-short', 'none', native),
   exchange: withSecret('exchanger', 'basic', 'secret-exchange', { grants: [GRANTS.exchange, GRANTS.machine] }),
   frontend: withSecret('frontend', 'basic', 'secret-frontend', user),
   jwt_bearer: withSecret('jwt-bearer', 'basic', 'secret-jwt-bearer', { grants: [GRANTS.jwtBearer] }),

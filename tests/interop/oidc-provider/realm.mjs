@@ -5,6 +5,7 @@ import { protectedApi, inspector } from './api.mjs';
 import { authorizationServer, endpoints } from './authorization_server.mjs';
 import { SharedNonce, SingleUseNonces } from './dpop.mjs';
 import { addGrants } from './grants.mjs';
+import { withPages } from './interactions.mjs';
 import { listen } from './listen.mjs';
 import { authority, certificate } from './secrets.mjs';
 
@@ -55,7 +56,7 @@ export async function startRealm({ nonces, tls = false } = {}) {
   const stats = newStats();
   const inspect = inspector(inner.origin, issuer);
   addGrants(provider, { stats, inspect });
-  const provide = provider.callback();
+  const provide = withPages(provider);
   for (const server of new Set([...fronts, inner])) server.on('request', provide);
   count(provider, fronts, stats);
 

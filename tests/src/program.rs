@@ -11,10 +11,15 @@ use std::{
 
 use serde_json::Value;
 
-const NAMES: [&str; 2] = ["call_api", "egress_proxy"];
+const NAMES: [&str; 3] = ["call_api", "egress_proxy", "login"];
 
 /// Where an example's program is.
-pub(crate) fn path(name: &str) -> &'static Path {
+///
+/// # Panics
+///
+/// When there is none of this name, or it cannot be built.
+#[must_use]
+pub fn path(name: &str) -> &'static Path {
     &PROGRAMS[name]
 }
 
