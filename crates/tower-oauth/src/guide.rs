@@ -6,6 +6,7 @@
 //! - [`which_one`]: which grant, and which client authentication
 //! - [`challenges`]: APIs that ask for a stronger token, or say which authorization server they trust
 //! - [`many_tenants`]: a token for each tenant or user, and what one request asks for
+//! - `sign_in` (feature `sign-in`): people who sign in, to a web application or a command-line tool
 //! - [`configuration`]: a layer from TOML, JSON or the environment
 //! - [`coming_from`]: what maps to what, for people who have a token client already
 //! - [`errors`]: what can go wrong, and what a program does about it
@@ -30,6 +31,10 @@ pub mod challenges {}
 
 #[doc = include_str!("guide/many_tenants.md")]
 pub mod many_tenants {}
+
+#[cfg(feature = "sign-in")]
+#[doc = include_str!("guide/sign_in.md")]
+pub mod sign_in {}
 
 #[doc = include_str!("guide/configuration.md")]
 pub mod configuration {}
