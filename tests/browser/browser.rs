@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, LazyLock},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -24,6 +24,7 @@ use crate::driver;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Browsers at once: two for two users side by side.
 const AT_ONCE: u32 = 2;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A form leads to its answer, and on by redirects: so many times an element may be of the page before.
 const PAGES_ON_THE_WAY: u32 = 5;
 
@@ -100,6 +101,19 @@ impl Browser {
     /// The URL in the address bar.
     pub(crate) async fn url(&self) -> String {
         text_of(self.get("url").await)
+    }
+
+    /// The URL in the address bar, when this is in it: also of a page that could not be loaded, as nobody listens there.
+    pub(crate) async fn url_with(&self, part: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let url = self.url().await;
+            if url.contains(part) {
+                return url;
+            }
+            assert!(Instant::now() < end, "no {part} in {url}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The page as it is now, as HTML.

@@ -1,12 +1,13 @@
 // oidc-provider, set up.
 
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Provider, errors } from 'oidc-provider';
 import instance from 'oidc-provider/lib/helpers/weak_cache.js';
 
 import { lifetimeOf, lifetimes, registered } from './clients.mjs';
 import { ALGORITHMS, SingleUseNonces } from './dpop.mjs';
 import { interactions, rpInitiatedLogout } from './interactions.mjs';
+import { newKey } from './keys.mjs';
 
 const PATHS = {
   authorization_endpoint: '/auth',
@@ -30,7 +31,7 @@ const ALIASED = Object.keys(PATHS).filter((name) => ![
 // RFC 8707. Without a resource tokens are opaque. The server takes one resource a request; two are invalid_target.
 export const resources = { jwt: 'https://jwt.api.test/', opaque: 'https://opaque.api.test/v1' };
 
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const privateKey = newKey('ec', { namedCurve: 'P-256' });
 const keys = [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: 'es256' }];
 const ttl = (_ctx, _token, client) => lifetimeOf(client.clientId);
 

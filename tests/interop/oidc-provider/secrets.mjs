@@ -1,10 +1,10 @@
 // Keys and certificates, made anew at each start, and the files by which a test reads them.
 
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { newKey } from './keys.mjs';
 import { issue } from './x509.mjs';
 
 const STALE = 24 * 60 * 60 * 1000;
@@ -34,10 +34,10 @@ const keep = folder();
 const CURVES = { ES256: 'P-256', ES384: 'P-384' };
 let rsa;
 function generate(alg) {
-  if (alg === 'EdDSA') return generateKeyPairSync('ed25519').privateKey;
-  if (CURVES[alg]) return generateKeyPairSync('ec', { namedCurve: CURVES[alg] }).privateKey;
+  if (alg === 'EdDSA') return newKey('ed25519');
+  if (CURVES[alg]) return newKey('ec', { namedCurve: CURVES[alg] });
   // One for all that want RSA: it is slow to make.
-  rsa ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  rsa ??= newKey('rsa', { modulusLength: 2048 });
   return rsa;
 }
 

@@ -1,6 +1,8 @@
 // Certificates (RFC 5280), as far as a test on loopback needs them: Node reads them but cannot issue any.
 
-import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, sign } from 'node:crypto';
+
+import { newKey } from './keys.mjs';
 
 const DAY = 24 * 60 * 60 * 1000;
 
@@ -43,7 +45,8 @@ const alternativeName = (name) => {
 
 // Issues a certificate for a new P-256 key: by `issuer` (an earlier result of this), else by the key itself.
 export function issue({ names, alternatives = [], authority = false, issuer }) {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const privateKey = newKey('ec', { namedCurve: 'P-256' });
+  const publicKey = createPublicKey(privateKey);
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const keyId = createHash('sha256').update(spki).digest().subarray(0, 20);
   const now = Date.now();
