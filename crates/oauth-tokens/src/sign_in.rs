@@ -96,8 +96,8 @@ impl TokenClient {
             // One that nobody asked for, and nobody has looked at.
             tokens.id_token = None;
         }
-        let scope = tokens.scope.clone().unwrap_or(pending.scope);
-        Ok(SignedIn { tokens, id_token, scope, return_to: pending.return_to })
+        let scope = tokens.scope.clone().unwrap_or(pending.asked.scope);
+        Ok(SignedIn { tokens, id_token, scope, return_to: pending.asked.return_to })
     }
 }
 

@@ -19,11 +19,11 @@ use crate::{
 /// Whether this client began it, at this server, with this key: else a code of one server would be sent to another (RFC 9700,
 /// section 4.4).
 pub(super) fn is_of(pending: &PendingSignIn, client: &TokenClient, what: &str) -> Result<(), Error> {
-    if pending.server != identity(client) || pending.client_id != client.id() {
+    if pending.asked.server != identity(client) || pending.asked.client_id != client.id() {
         return Err(invalid(what, "was begun at another server, or by another client"));
     }
     let key = client.bound_key();
-    if pending.dpop_jkt.as_deref() != key.as_deref().map(|key| key.thumbprint()) {
+    if pending.asked.dpop_jkt.as_deref() != key.as_deref().map(|key| key.thumbprint()) {
         return Err(invalid(what, "was begun with another DPoP key, which its code is bound to"));
     }
     Ok(())

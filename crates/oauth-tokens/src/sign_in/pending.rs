@@ -30,6 +30,16 @@ pub struct PendingSignIn {
     pub(super) state: Zeroizing<String>,
     pub(super) nonce: Zeroizing<String>,
     pub(super) verifier: Zeroizing<String>,
+    pub(super) asked: Asked,
+    /// Whether the server's metadata promise `iss` in its callbacks.
+    pub(super) expects_iss: bool,
+    /// In seconds since 1970.
+    began: u64,
+}
+
+/// What is asked for, and of whom: the part of a pending sign-in that is not made up.
+#[derive(Clone)]
+pub(super) struct Asked {
     pub(super) redirect_uri: String,
     pub(super) return_to: String,
     /// What the server is known by.
@@ -41,39 +51,15 @@ pub struct PendingSignIn {
     pub(super) max_age: Option<u64>,
     /// The thumbprint of the key that the code is bound to.
     pub(super) dpop_jkt: Option<String>,
-    /// Whether the server's metadata promise `iss` in its callbacks.
-    pub(super) expects_iss: bool,
-    /// In seconds since 1970.
-    began: u64,
-}
-
-/// What is asked for, and of whom: the part of a pending sign-in that is not made up.
-pub(super) struct Asked {
-    pub(super) redirect_uri: String,
-    pub(super) return_to: String,
-    pub(super) server: String,
-    pub(super) client_id: String,
-    pub(super) scope: String,
-    pub(super) resources: Vec<String>,
-    pub(super) max_age: Option<u64>,
-    pub(super) dpop_jkt: Option<String>,
 }
 
 impl PendingSignIn {
     pub(super) fn begin(asked: Asked, now: SystemTime) -> Result<Self, Error> {
-        let Asked { redirect_uri, return_to, server, client_id, scope, resources, max_age, dpop_jkt } = asked;
         Ok(Self {
             state: random()?,
             nonce: random()?,
             verifier: random()?,
-            redirect_uri,
-            return_to,
-            server,
-            client_id,
-            scope,
-            resources,
-            max_age,
-            dpop_jkt,
+            asked,
             expects_iss: false,
             began: seconds(now),
         })
@@ -89,7 +75,7 @@ impl PendingSignIn {
     /// Where the user wanted to go; see [`SignInRequest::return_to`](crate::SignInRequest::return_to).
     #[must_use]
     pub fn return_to(&self) -> &str {
-        &self.return_to
+        &self.asked.return_to
     }
 
     /// How long it is still good. It is good for 10 minutes from its beginning.
@@ -119,19 +105,19 @@ impl PendingSignIn {
     }
 
     pub(super) fn is_openid(&self) -> bool {
-        is_openid(&self.scope)
+        is_openid(&self.asked.scope)
     }
 
     fn is_sound(&self) -> bool {
         let is_text = |text: &str| !text.is_empty() && !text.contains(char::is_control);
         let are_random = [&self.state, &self.nonce, &self.verifier].into_iter().all(|secret| is_random(secret));
         are_random
-            && check_redirect_uri(&self.redirect_uri).is_ok()
-            && is_local_path(&self.return_to)
-            && is_text(&self.server)
-            && is_text(&self.client_id)
-            && !self.scope.contains(char::is_control)
-            && self.resources.iter().all(|resource| is_absolute_uri(resource))
+            && check_redirect_uri(&self.asked.redirect_uri).is_ok()
+            && is_local_path(&self.asked.return_to)
+            && is_text(&self.asked.server)
+            && is_text(&self.asked.client_id)
+            && !self.asked.scope.contains(char::is_control)
+            && self.asked.resources.iter().all(|resource| is_absolute_uri(resource))
     }
 }
 
@@ -153,14 +139,14 @@ impl Serialize for PendingSignIn {
             &self.state,
             &self.nonce,
             &self.verifier,
-            &self.redirect_uri,
-            &self.return_to,
-            &self.server,
-            &self.client_id,
-            &self.scope,
-            &self.resources,
-            self.max_age,
-            self.dpop_jkt.as_deref(),
+            &self.asked.redirect_uri,
+            &self.asked.return_to,
+            &self.asked.server,
+            &self.asked.client_id,
+            &self.asked.scope,
+            &self.asked.resources,
+            self.asked.max_age,
+            self.asked.dpop_jkt.as_deref(),
             self.expects_iss,
             self.began,
         );
@@ -193,14 +179,7 @@ impl<'de> Deserialize<'de> for PendingSignIn {
             state: state.into(),
             nonce: nonce.into(),
             verifier: verifier.into(),
-            redirect_uri,
-            return_to,
-            server,
-            client_id,
-            scope,
-            resources,
-            max_age,
-            dpop_jkt,
+            asked: Asked { redirect_uri, return_to, server, client_id, scope, resources, max_age, dpop_jkt },
             expects_iss,
             began,
         };
@@ -214,7 +193,7 @@ impl<'de> Deserialize<'de> for PendingSignIn {
 impl fmt::Debug for PendingSignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingSignIn")
-            .field("client_id", &self.client_id)
+            .field("client_id", &self.asked.client_id)
             .field("expires_in", &self.expires_in())
             .finish_non_exhaustive()
     }

@@ -12,12 +12,12 @@ pub(super) async fn redeem(
     what: &str,
 ) -> Result<TokenSet, Error> {
     let mut resources = Form::new();
-    for resource in &pending.resources {
+    for resource in &pending.asked.resources {
         resources.push("resource", resource);
     }
     let form = Form::new()
         .with("code", code)
-        .with("redirect_uri", &pending.redirect_uri)
+        .with("redirect_uri", &pending.asked.redirect_uri)
         .with("code_verifier", pending.verifier.as_str());
     let known_secrets = [pending.state.as_str(), pending.nonce.as_str()];
     let exchange = Exchange::new(client, "authorization_code", &resources).redacting(&known_secrets);
@@ -44,7 +44,7 @@ pub(super) async fn verify(
         Error::new(ErrorKind::InvalidIdToken, message)
     })?;
     let mut check = client.verify_id_token(raw).nonce(&pending.nonce).access_token(&tokens.access_token);
-    if let Some(seconds) = pending.max_age {
+    if let Some(seconds) = pending.asked.max_age {
         check = check.max_age(Duration::from_secs(seconds)).requested_at(pending.began_at());
     }
     check.verify().await.map(Some)

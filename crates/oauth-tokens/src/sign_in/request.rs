@@ -268,7 +268,7 @@ impl SignInRequest {
     fn form(&self, pending: &PendingSignIn) -> Result<Form, Error> {
         let mut form = Form::new()
             .with("response_type", "code")
-            .with("redirect_uri", &pending.redirect_uri)
+            .with("redirect_uri", &pending.asked.redirect_uri)
             .with("state", pending.state.as_str())
             .with("code_challenge", challenge(&pending.verifier))
             .with("code_challenge_method", "S256");
@@ -278,10 +278,10 @@ impl SignInRequest {
         if self.form_post {
             form.push("response_mode", "form_post");
         }
-        if let Some(jkt) = &pending.dpop_jkt {
+        if let Some(jkt) = &pending.asked.dpop_jkt {
             form.push("dpop_jkt", jkt);
         }
-        if let Some(seconds) = pending.max_age {
+        if let Some(seconds) = pending.asked.max_age {
             form.push("max_age", seconds.to_string());
         }
         if let Some(hint) = &self.login_hint {
